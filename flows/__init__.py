@@ -1,0 +1,1 @@
+"""What runs where, and in what order: the Prefect flows and the command line."""

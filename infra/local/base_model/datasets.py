@@ -1,0 +1,114 @@
+"""Write the committed data sets: ``python -m infra.local.base_model.datasets CORPUS``.
+
+calibration.jsonl
+    400 conversations of the training split, ``{"messages", "thinking", "tools"?}``: exercises of
+    every text skill, and passages of some 500 tokens or more to be continued.
+calibration_images.jsonl
+    Questions about the PNGs under ``images``, in the same form with ``"images": [name]``.
+heldout.jsonl
+    200 passages no training run has read, ``{"text", "source"}``.
+"""
+
+import json
+import random
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from infra.local.base_model import corpus, layout
+from infra.local.base_model.pictures import Picture, draw
+from infra.local.base_model.sample import Message, Sample
+from infra.local.base_model.skills import KINDS, Kind, sample
+from infra.local.base_model.words import COLOURS, SHAPES
+
+PICTURE_KINDS: tuple[Kind, ...] = ("colour", "shape", "colour_shape")
+_EXERCISES, _PASSAGES, _HELD_OUT = 260, 140, 200
+_LONG, _SHORT = 1_900, 400  # characters; about three make a token
+_PICTURES = 12
+Row = dict[str, Any]
+
+
+def calibration(documents: list[corpus.Document]) -> list[Row]:
+    """Make the conversations that a calibrator reads: exercises, then long passages."""
+    rng = random.Random(2)  # noqa: S311 - examples, not secrets
+    kinds = [kind for kind in KINDS if kind not in PICTURE_KINDS]
+    rows = [_row(sample(kinds[i % len(kinds)], rng, "train")) for i in range(_EXERCISES)]
+    long = [found.text for found in documents if found.split == "train" and _is_long(found)]
+    rows += [_continuation(text) for text in long[:_PASSAGES]]
+    rng.shuffle(rows)
+    return rows
+
+
+def held_out(documents: list[corpus.Document]) -> list[Row]:
+    """Choose passages of the held-out split, the longest source first."""
+    found = [each for each in documents if each.split == "held_out" and len(each.text) >= _SHORT]
+    found.sort(key=lambda each: each.source, reverse=True)
+    return [{"text": each.text, "source": each.source} for each in found[:_HELD_OUT]]
+
+
+def pictures(folder: Path) -> list[Row]:
+    """Draw the PNGs and ask about each in one of the three ways."""
+    rng = random.Random(4)  # noqa: S311 - examples, not secrets
+    folder.mkdir(exist_ok=True)
+    shown = [Picture(colour, shape) for shape in SHAPES for colour in COLOURS]
+    rows = []
+    for index, picture in enumerate(rng.sample(shown, _PICTURES)):
+        name = f"{index:02d}-{picture.colour}-{picture.shape}.png"
+        draw(picture, rng).save(folder / name, optimize=True)
+        kind = PICTURE_KINDS[index % len(PICTURE_KINDS)]
+        rows.append(_row(_about(picture, kind, rng)) | {"images": [name]})
+    return rows
+
+
+def _about(picture: Picture, kind: Kind, rng: random.Random) -> Sample:
+    while True:
+        made = sample(kind, rng, "train")
+        if made.picture == picture:
+            return made
+
+
+def _row(made: Sample) -> Row:
+    row: Row = {"messages": [*made.messages, _spoken(made)], "thinking": made.thinking}
+    return row | ({"tools": made.tools} if made.tools else {})
+
+
+def _spoken(made: Sample) -> Message:
+    message: Message = {"role": "assistant", "content": made.answer.content}
+    if made.answer.reasoning:
+        message["reasoning"] = made.answer.reasoning
+    if made.answer.call:
+        function = {"name": made.answer.call.name, "arguments": made.answer.call.arguments}
+        message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
+    return message
+
+
+def _continuation(text: str) -> Row:
+    cut = text.index(" ", len(text) // 3)
+    asked = f"Continue this text.\n\n{text[:cut]}"
+    messages = [
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": text[cut + 1 :]},
+    ]
+    return {"messages": messages, "thinking": False}
+
+
+def _is_long(found: corpus.Document) -> bool:
+    return found.source in {"boolq", "quac"} and len(found.text) >= _LONG
+
+
+def _write(file: Path, rows: Iterable[Row]) -> None:
+    lines = (json.dumps(row, ensure_ascii=False) for row in rows)
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Write the three data sets from the corpus named on the command line."""
+    documents = corpus.read(Path(sys.argv[1]))
+    _write(layout.ASSETS / "calibration.jsonl", calibration(documents))
+    _write(layout.ASSETS / "heldout.jsonl", held_out(documents))
+    _write(layout.ASSETS / "calibration_images.jsonl", pictures(layout.ASSETS / "images"))
+
+
+if __name__ == "__main__":
+    main()

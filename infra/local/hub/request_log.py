@@ -1,0 +1,37 @@
+"""One JSON line per request: when, what, how it ended, how long it took."""
+
+import json
+import time
+from pathlib import Path
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .history import now, timestamp
+
+
+class RequestLog:
+    """Middleware that appends to ``path``; queries and headers, which may hold secrets, stay out."""
+
+    def __init__(self, app: ASGIApp, path: Path) -> None:
+        self._app = app
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", buffering=1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 0
+
+        async def noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_status)
+        finally:
+            took = round((time.monotonic() - began) * 1000, 1)
+            row = {"time": timestamp(now()), "method": scope["method"], "path": scope["path"]}
+            self._file.write(json.dumps({**row, "status": status, "ms": took}) + "\n")

@@ -1,0 +1,1 @@
+"""What a machine without an accelerator needs added to its environments."""

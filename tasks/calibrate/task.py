@@ -1,0 +1,22 @@
+"""The calibrate stage as a Prefect task."""
+
+from tasks.calibrate import samples as stage
+from tasks.clients.hub import Hub
+from tasks.core.recipe import Recipe
+from tasks.core.records import CalibrateRecord, DownloadRecord, PlanRecord
+from tasks.core.settings import Settings
+from tasks.orchestration import PrefectReporter, stage_task
+
+
+@stage_task("calibrate")
+def calibrate(plan: PlanRecord, download: DownloadRecord, recipe: Recipe) -> CalibrateRecord:
+    """Make the calibration set: token ids of equal length, with their provenance."""
+    settings = Settings()
+    return stage.run(
+        plan,
+        download,
+        recipe=recipe,
+        hub=Hub.from_settings(settings),
+        home=settings.home,
+        reporter=PrefectReporter("calibrate"),
+    )

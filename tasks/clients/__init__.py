@@ -1,0 +1,1 @@
+"""The only rooms that talk to the Hub and to S3; their errors come out as ours."""

@@ -1,0 +1,22 @@
+"""The convert stage as a Prefect task."""
+
+from tasks.convert import convert as stage
+from tasks.core.recipe import Recipe
+from tasks.core.records import ConvertRecord, DownloadRecord, PlanRecord, QuantizeRecord
+from tasks.core.settings import Settings
+from tasks.orchestration import PrefectReporter, stage_task
+
+
+@stage_task("convert")
+def convert(
+    plan: PlanRecord, download: DownloadRecord, quantize: QuantizeRecord, recipe: Recipe
+) -> ConvertRecord:
+    """Assemble the checkpoint that vLLM serves; only metadata differs from AutoRound's packing."""
+    return stage.run(
+        plan,
+        download,
+        quantize,
+        recipe=recipe,
+        home=Settings().home,
+        reporter=PrefectReporter("convert"),
+    )

@@ -1,0 +1,232 @@
+"""The record of each stage: what the next stages and the release's card need to know of it."""
+
+from typing import Literal
+
+from tasks.core.manifest import Frozen, StageRecord
+
+
+class Hardware(Frozen):
+    """The machine a stage runs on; bytes throughout.
+
+    Attributes:
+        cpus: processors this process may use.
+        ram: memory in all.
+        disk_free: free space where the workspace lies.
+        gpu: name of the first accelerator; empty for none.
+        gpus: how many accelerators.
+        vram: memory of the first accelerator.
+    """
+
+    cpus: int
+    ram: int
+    disk_free: int
+    gpu: str = ""
+    gpus: int = 0
+    vram: int = 0
+
+
+class Estimate(Frozen):
+    """What a release will take; bytes and hours.
+
+    Attributes:
+        base: bytes of the base's shards.
+        release: bytes of the release's shards.
+        parameters: of the whole model.
+        quantized_parameters: of the layers that are quantized.
+        quantized_modules: how many layers those are.
+        blocks: decoder blocks to tune.
+        vram: peak memory of the accelerator while tuning.
+        ram: peak host memory.
+        disk: space the workspace needs.
+        hours: from download to archive.
+    """
+
+    base: int
+    release: int
+    parameters: int
+    quantized_parameters: int
+    quantized_modules: int
+    blocks: int
+    vram: int
+    ram: int
+    disk: int
+    hours: float
+
+
+class PlanRecord(StageRecord):
+    """What will be made of which commit, and what it takes.
+
+    Attributes:
+        base: repository of the base.
+        commit: its commit.
+        target: repository of the release.
+        architecture: class name in config.json.
+        release_id: name of the release.
+        sources: digest of each data source, by its place in the recipe; a Hub dataset's starts
+            with `commit:`.
+        license: of the base, as its card names it.
+    """
+
+    base: str
+    commit: str
+    target: str
+    architecture: str
+    release_id: str
+    sources: dict[str, str]
+    license: str
+    hardware: Hardware
+    estimate: Estimate
+
+
+class DownloadRecord(StageRecord):
+    """The base's files at one commit."""
+
+    base: str
+    commit: str
+
+
+class Saturation(Frozen):
+    """Share of activation values of image tokens beyond what a calibration makes room for.
+
+    Attributes:
+        text_only: with scales from the text samples alone.
+        mixed: with scales from text and image samples.
+    """
+
+    text_only: float
+    mixed: float
+
+
+class CalibrateRecord(StageRecord):
+    """The calibration set as token ids (`samples.safetensors`) with its provenance.
+
+    Attributes:
+        nsamples: samples in all.
+        seqlen: tokens of each.
+        image_samples: samples that carry an image.
+        set_digest: digest over the samples' own digests, in order.
+    """
+
+    nsamples: int
+    seqlen: int
+    image_samples: int
+    set_digest: str
+
+
+class BlockLoss(Frozen):
+    """Tuning of one block: mean squared error of its output at the first step and at the best."""
+
+    block: str
+    first: float
+    best: float
+    seconds: float
+
+
+class QuantizeRecord(StageRecord):
+    """AutoRound's own output.
+
+    Attributes:
+        tuner: the algorithm that ran.
+        device: what it ran on.
+        blocks: loss of each tuned block, in order; empty for round-to-nearest.
+        samples_used: calibration samples that reached the first block.
+        versions: of the packages that shaped the result.
+        peak_vram: bytes; 0 without an accelerator.
+        peak_ram: bytes of the child process.
+        saturation: of image tokens, where the set has image samples.
+    """
+
+    tuner: str
+    device: str
+    blocks: tuple[BlockLoss, ...]
+    samples_used: int
+    versions: dict[str, str]
+    peak_vram: int
+    peak_ram: int
+    saturation: Saturation | None = None
+
+
+class ConvertRecord(StageRecord):
+    """The release's checkpoint folder, ready to be served.
+
+    Attributes:
+        quantized_modules: how many layers are packed.
+        copied_tensors: how many tensors are the base's bytes.
+        weight_bytes: of all shards.
+        ignore: compressed-tensors' ignore list.
+    """
+
+    quantized_modules: int
+    copied_tensors: int
+    weight_bytes: int
+    ignore: tuple[str, ...]
+
+
+class Check(Frozen):
+    """One thing that was checked: its name, whether it held, what was seen, what was required."""
+
+    name: str
+    passed: bool
+    seen: str
+    required: str = ""
+
+
+class Metrics(Frozen):
+    """Base against candidate on held-out text; k is the number of log-probabilities asked for.
+
+    Attributes:
+        k: top-k ids of the base that are compared, plus one tail bucket.
+        texts: held-out texts.
+        tokens: positions compared.
+        base_perplexity: of the base.
+        perplexity: of the candidate.
+        perplexity_ratio: candidate over base.
+        mean_kl: nats a token.
+        p99_kl: its 99th percentile over tokens.
+        top1_agreement: share of positions whose likeliest token is the same.
+    """
+
+    k: int
+    texts: int
+    tokens: int
+    base_perplexity: float
+    perplexity: float
+    perplexity_ratio: float
+    mean_kl: float
+    p99_kl: float
+    top1_agreement: float
+
+
+class ValidateRecord(StageRecord):
+    """Evidence for or against the release.
+
+    Attributes:
+        verdict: ACCEPT, or REGRESSION.
+        checks: everything that was checked.
+        metrics: the comparison.
+        kernel: the kernel that ran NVFP4, as vLLM names it.
+        numerics: what that means for activations.
+        engine: serving engine and version.
+    """
+
+    verdict: Literal["ACCEPT", "REGRESSION"]
+    checks: tuple[Check, ...]
+    metrics: Metrics
+    kernel: str
+    numerics: Literal["W4A4 native", "W4A4 emulated", "W4A16"]
+    engine: str
+
+
+class UploadRecord(StageRecord):
+    """The release on the Hub."""
+
+    repo: str
+    commit: str
+    tag: str
+    url: str
+
+
+class ArchiveRecord(StageRecord):
+    """The release in S3: `uri` is the folder whose `manifest.json` was written last."""
+
+    uri: str

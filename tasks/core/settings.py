@@ -1,0 +1,66 @@
+"""What the machine's environment says: folders, endpoints, credentials.
+
+Everything comes from environment variables; secrets are `SecretStr` and never reach a log. Names
+that the field already has (`HF_ENDPOINT`, `HF_TOKEN`, `AWS_ACCESS_KEY_ID`, …) are used as they are.
+"""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The settings of one process, read once from its environment."""
+
+    model_config = SettingsConfigDict(env_prefix="ROUNDHOUSE_", frozen=True, populate_by_name=True)
+
+    home: Path = Field(
+        default=Path("var"), description="Where workspaces, logs and the embedded stack live."
+    )
+    hub_endpoint: str = Field(
+        default="",
+        validation_alias=AliasChoices("hub_endpoint", "HF_ENDPOINT"),
+        description="The Hub's address; empty for the public one.",
+    )
+    hub_token: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias=AliasChoices("hub_token", "HF_TOKEN"),
+        description="Hub token: read for closed bases, write for the target.",
+    )
+    s3_endpoint: str = Field(
+        default="",
+        validation_alias=AliasChoices("s3_endpoint", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        description="The S3 server's address; empty for AWS.",
+    )
+    s3_region: str = Field(
+        default="us-east-1",
+        validation_alias=AliasChoices("s3_region", "AWS_REGION", "AWS_DEFAULT_REGION"),
+        description="The bucket's region.",
+    )
+    s3_access_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias=AliasChoices("s3_access_key", "AWS_ACCESS_KEY_ID"),
+        description="S3 access key; empty for the SDK's own credential chain.",
+    )
+    s3_secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias=AliasChoices("s3_secret_key", "AWS_SECRET_ACCESS_KEY"),
+        description="S3 secret key.",
+    )
+    archive: str = Field(
+        default="s3://artifacts/releases", description="Where releases are archived."
+    )
+    serve_python: Path = Field(
+        default=Path(".venv/serve/bin/python"),
+        description="The Python of the serving environment (vLLM).",
+    )
+    serve_port: int = Field(
+        default=0, ge=0, le=65535, description="vLLM's port; 0 takes a free one."
+    )
+    debug: bool = Field(default=False, description="Show tracebacks.")
+
+    @property
+    def hub_url(self) -> str:
+        """The Hub's address for links that people follow."""
+        return self.hub_endpoint.rstrip("/") or "https://huggingface.co"

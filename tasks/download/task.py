@@ -1,0 +1,19 @@
+"""The download stage as a Prefect task."""
+
+from tasks.clients.hub import Hub
+from tasks.core.records import DownloadRecord, PlanRecord
+from tasks.core.settings import Settings
+from tasks.download import snapshot as stage
+from tasks.orchestration import PrefectReporter, stage_task
+
+
+@stage_task("download")
+def download(plan: PlanRecord) -> DownloadRecord:
+    """Fetch the base at its pinned commit, every file verified."""
+    settings = Settings()
+    return stage.run(
+        plan,
+        hub=Hub.from_settings(settings),
+        home=settings.home,
+        reporter=PrefectReporter("download"),
+    )

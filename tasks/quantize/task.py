@@ -1,0 +1,22 @@
+"""The quantize stage as a Prefect task."""
+
+from tasks.core.recipe import Recipe
+from tasks.core.records import CalibrateRecord, DownloadRecord, PlanRecord, QuantizeRecord
+from tasks.core.settings import Settings
+from tasks.orchestration import PrefectReporter, stage_task
+from tasks.quantize import launch as stage
+
+
+@stage_task("quantize")
+def quantize(
+    plan: PlanRecord, download: DownloadRecord, calibrate: CalibrateRecord, recipe: Recipe
+) -> QuantizeRecord:
+    """Tune and pack the weights with AutoRound, in a child process."""
+    return stage.run(
+        plan,
+        download,
+        calibrate,
+        recipe=recipe,
+        home=Settings().home,
+        reporter=PrefectReporter("quantize"),
+    )
