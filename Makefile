@@ -69,7 +69,7 @@ status: flow ## say what of the embedded stack runs
 
 # --- checking ---
 
-.PHONY: test check format browser lock
+.PHONY: test check docs format browser lock
 test: env browser ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -80,6 +80,10 @@ check: flow ## lint, types, import contracts, configuration files
 	@$(BIN)/python -m mypy
 	@$(BIN)/yamllint --strict prefect.yaml tasks/core/recipes
 	@$(BIN)/shellcheck .ci/run
+	@$(BIN)/python -m infra.reference --check
+
+docs: flow ## write docs/reference from the code
+	@$(BIN)/python -m infra.reference
 
 format: flow ## format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -90,7 +94,7 @@ browser: ## Debian's Chromium, for the tests that drive the UI
 		|| echo "no chromium: the browser tests will fail; type: sudo apt-get install chromium"
 
 lock: $(BOOT) ## resolve the locks again
-	@for name in dev flow; do \
+	@for name in dev flow; do sed -i '/^torch==/d' infra/locks/$$name.txt; \
 		$(UV) pip compile --quiet --no-header --no-annotate --python-version 3.11 \
 			infra/locks/$$name.in -o infra/locks/$$name.txt; \
 		sed -i -E 's/^(torch==[0-9.]+)\+cpu/\1/' infra/locks/$$name.txt; done

@@ -1,9 +1,12 @@
-"""Adds this folder's two modules to an environment: `python infra/serve_cpu/install.py PYTHON`.
+"""Adds this folder's modules to an environment.
 
-Needs nothing but the standard library, since it runs before any environment is whole. The two
-modules are copied beside the environment's packages, with what an installer would write: a
-`.dist-info` that names the entry point, so that vLLM finds the plugin, and a `.pth` that loads the
-torchvision hook at start. Running it again changes nothing.
+    python infra/serve_cpu/install.py hook PYTHON     torchvision's hook alone
+    python infra/serve_cpu/install.py serve PYTHON    the hook and the plugin for vLLM
+
+Uses nothing but the standard library and no network. The modules are copied beside the
+environment's packages, with what an installer would write: a `.dist-info` that names the entry
+point, so that vLLM finds the plugin, and a `.pth` that loads the hook at start. Running it again
+changes nothing.
 """
 
 import subprocess
@@ -12,40 +15,45 @@ import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
-HOOK = "roundhouse_torchvision"
+HOOK, PLUGIN = "roundhouse_torchvision", "roundhouse_serve_cpu"
+PARTS = {"hook": (HOOK,), "serve": (HOOK, PLUGIN)}
 
 
 def site_packages(python: Path) -> Path:
     """Where an environment keeps its packages."""
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    return Path(
-        subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True).stdout.strip()
-    )
+    found = subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True)
+    return Path(found.stdout.strip())
 
 
-def files() -> dict[str, str]:
-    """What is installed: path below the packages to content."""
-    project = tomllib.loads((HERE / "pyproject.toml").read_text())
-    about, modules = project["project"], project["tool"]["setuptools"]["py-modules"]
-    info = f"{about['name'].replace('-', '_')}-{about['version']}.dist-info"
-    content = {f"{module}.py": (HERE / f"{module}.py").read_text() for module in modules}
+def files(part: str) -> dict[str, str]:
+    """What is installed for a part: path below the packages to content."""
+    content = {f"{module}.py": (HERE / f"{module}.py").read_text() for module in PARTS[part]}
     content[f"{HOOK}.pth"] = f"import {HOOK}\n"
-    content[f"{info}/METADATA"] = (
-        f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {about['version']}\n"
-    )
-    content[f"{info}/entry_points.txt"] = "".join(
-        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in entries.items())
-        for group, entries in about["entry-points"].items()
-    )
-    content[f"{info}/INSTALLER"] = "roundhouse\n"
-    content[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*content, f"{info}/RECORD"])
-    return content
+    return content | _dist_info(list(content)) if PLUGIN in PARTS[part] else content
 
 
-def install(python: Path) -> Path:
-    """Write the files into the environment of `python`; returns the folder they lie in."""
+def _dist_info(installed: list[str]) -> dict[str, str]:
+    about = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
+    name, version = about["name"], about["version"]
+    info = f"{name.replace('-', '_')}-{version}.dist-info"
+    content = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/INSTALLER": "roundhouse\n",
+        f"{info}/entry_points.txt": "".join(
+            f"[{group}]\n" + "".join(f"{key} = {target}\n" for key, target in entries.items())
+            for group, entries in about["entry-points"].items()
+        ),
+    }
+    record = [*installed, *content, f"{info}/RECORD"]
+    return content | {f"{info}/RECORD": "".join(f"{path},,\n" for path in record)}
+
+
+def install(part: str, python: Path) -> Path:
+    """Write a part into the environment of `python`; returns the folder it lies in."""
     folder = site_packages(python)
-    for path, content in files().items():
+    for path, content in files(part).items():
         target = folder / path
         target.parent.mkdir(exist_ok=True)
         target.write_text(content)
@@ -53,6 +61,6 @@ def install(python: Path) -> Path:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one argument
-        sys.exit(f"usage: {sys.argv[0]} PYTHON")
-    print(install(Path(sys.argv[1])))  # noqa: T201 - its whole output
+    if len(sys.argv) != 3 or sys.argv[1] not in PARTS:  # noqa: PLR2004 - program, part, Python
+        sys.exit(__doc__)
+    install(sys.argv[1], Path(sys.argv[2]))

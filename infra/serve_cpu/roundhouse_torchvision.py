@@ -24,7 +24,7 @@ class OperatorsFirst:
         """Called by the import system for each module that is not loaded yet."""
         del path, target
         if name == "torchvision":
-            sys.meta_path.remove(self)  # type: ignore[arg-type] # a finder needs find_spec alone
+            sys.meta_path.remove(self)
             self._define()
 
     def _define(self) -> None:
@@ -32,9 +32,9 @@ class OperatorsFirst:
 
         if torch.version.cuda is None and not hasattr(torch.ops.torchvision, OPERATORS[0]):
             # Operators live as long as their library object: the class keeps it.
-            OperatorsFirst.library = library = torch.library.Library("torchvision", "DEF")
+            OperatorsFirst.library = library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
             for operator in OPERATORS:
-                library.define(operator + SIGNATURE)
+                library.define(operator + SIGNATURE)  # type: ignore[no-untyped-call]
 
 
-sys.meta_path.insert(0, OperatorsFirst())  # type: ignore[arg-type] # as above
+sys.meta_path.insert(0, OperatorsFirst())

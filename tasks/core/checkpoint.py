@@ -1,7 +1,7 @@
 """safetensors checkpoints without torch: headers, index, raw bytes.
 
-A safetensors file is: 8 bytes little-endian header length, the header as JSON (tensor name to dtype,
-shape and data offsets, and `__metadata__`), the data. The strict checks here go beyond the
+A safetensors file is: 8 bytes little-endian header length, the header as JSON (tensor name to
+dtype, shape and data offsets, and `__metadata__`), the data. The strict checks here go beyond the
 library's (duplicate keys, unknown dtypes), and the raw bytes let unquantized tensors be copied
 without a cast. Source: the format's description at github.com/huggingface/safetensors.
 """
@@ -60,7 +60,7 @@ def parse_header(raw: bytes, data_bytes: int, path: Path) -> dict[str, StoredTen
     """
     try:
         entries = json.loads(raw, object_pairs_hook=_unique)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _broken(path, str(error)) from None
     if not isinstance(entries, dict):
         raise _broken(path, "a header that is no mapping")
@@ -172,20 +172,23 @@ class Checkpoint:
         return self.folder / shard, self._headers[shard][name]
 
     def read(self, name: str) -> bytes:
-        """The raw little-endian bytes of a tensor."""
-        path, tensor = self.stored(name)
-        with path.open("rb") as stream:
-            stream.seek(tensor.begin)
-            return stream.read(tensor.end - tensor.begin)
+        """The raw little-endian bytes of a tensor; raises as `chunks` does."""
+        return b"".join(self.chunks(name))
 
     def chunks(self, name: str, size: int = 1 << 24) -> Iterator[bytes]:
-        """The raw bytes of a tensor in pieces of at most `size` bytes."""
+        """The raw bytes of a tensor in pieces of at most `size` bytes.
+
+        Raises:
+            IntegrityError: the shard was cut short after its header was read.
+        """
         path, tensor = self.stored(name)
         with path.open("rb") as stream:
             stream.seek(tensor.begin)
             left = tensor.end - tensor.begin
             while left:
                 piece = stream.read(min(size, left))
+                if not piece:
+                    raise _broken(path, f"an end {left} bytes before that of tensor {name!r}")
                 left -= len(piece)
                 yield piece
 

@@ -6,6 +6,7 @@ keep a dead run looking alive. The child runs under `tasks.core.guardian`, in a 
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,11 @@ from tasks.core.errors import PermanentError, WorkerLost
 POLL_SECONDS = 0.1
 STOP_SECONDS = 10.0
 SIGNAL_BASE = 128
-SECRET_MARKS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY", "ACCESS_KEY", "CREDENTIAL")
+SECRET = re.compile(
+    r"TOKEN(?!IZER)|SECRET|PASSW|API_KEY|ACCESS_KEY|PRIVATE|SIGNING|CREDENTIAL|AUTH|CONNECTION_URL",
+    re.IGNORECASE,
+)
+"""Marks variables that may hold a secret; a database's connection URL carries its password."""
 
 
 def child_environment(**extra: str) -> dict[str, str]:
@@ -28,8 +33,7 @@ def child_environment(**extra: str) -> dict[str, str]:
 
     A child that quantizes or serves needs no credentials, so it gets none.
     """
-    kept = {k: v for k, v in os.environ.items() if not any(m in k.upper() for m in SECRET_MARKS)}
-    return kept | extra
+    return {name: value for name, value in os.environ.items() if not SECRET.search(name)} | extra
 
 
 class Child:
@@ -59,7 +63,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                env=dict(child_environment() if env is None else env) | _importable(),
+                env=_importable(child_environment() if env is None else env),
                 cwd=cwd,
                 start_new_session=True,
             )
@@ -125,7 +129,7 @@ class Child:
 
     def _check(self) -> None:
         status = self.returncode or 0
-        if status > SIGNAL_BASE:
+        if status - SIGNAL_BASE in signal.valid_signals():
             raise WorkerLost(
                 f"{self.command[0]} was ended by {signal.Signals(status - SIGNAL_BASE).name}",
                 found=f"log {self.log}",
@@ -158,8 +162,8 @@ def _hand_on(stream: BinaryIO, on_line: Callable[[str], None]) -> None:
         on_line(line.decode(errors="replace").rstrip("\r\n"))
 
 
-def _importable() -> dict[str, str]:
+def _importable(env: Mapping[str, str]) -> dict[str, str]:
     """The guardian is a module of this project, wherever the child's working folder is."""
     root = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH", "")
-    return {"PYTHONPATH": f"{root}:{inherited}" if inherited else root}
+    path = [root, *filter(None, [env.get("PYTHONPATH")])]
+    return {**env, "PYTHONPATH": os.pathsep.join(path)}

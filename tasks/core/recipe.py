@@ -19,6 +19,7 @@ from tasks.core.manifest import Frozen
 SHIPPED = Path(__file__).parent / "recipes"
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Source(Frozen):
@@ -85,7 +86,7 @@ class Tuning(Frozen):
     iters: Annotated[int, Field(ge=0, le=10_000)] = 200
     batch_size: Count = 8
     seed: int = 42
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    learning_rate: Positive | None = None
 
 
 class Serving(Frozen):
@@ -102,7 +103,7 @@ class Serving(Frozen):
     max_model_len: Count = 32768
     max_num_seqs: Count = 8
     images_per_prompt: Annotated[int, Field(ge=0)] = 2
-    startup_seconds: Annotated[float, Field(gt=0)] = 1800
+    startup_seconds: Positive = 1800
     logprobs: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
@@ -116,8 +117,8 @@ class Limits(Frozen):
         size_ratio: most bytes of the release over the base's.
     """
 
-    mean_kl: Annotated[float, Field(gt=0)]
-    perplexity_ratio: Annotated[float, Field(gt=1)]
+    mean_kl: Positive
+    perplexity_ratio: Annotated[float, Field(gt=1, allow_inf_nan=False)]
     top1_agreement: Share
     size_ratio: Share = 0.5
 
@@ -131,6 +132,8 @@ class Validation(Frozen):
         tokens: tokens of each that are compared, at most.
         canaries: requests that must be answered: chat, image, tool call, reasoning.
         strict_canaries: also require the right answers; false for an untrained base.
+        serving: how base and candidate are served.
+        limits: what the comparison must hold.
     """
 
     heldout: Source
@@ -156,6 +159,9 @@ class Recipe(Frozen):
         scheme: quantization scheme.
         group_size: weights that share one scale; NVFP4 knows 16 alone.
         keep: regexes (matched from the start of a module's name) of modules that stay as they are.
+        calibration: the calibration set.
+        tuning: how the rounding is tuned.
+        validation: what is compared, and the limits.
         max_shard_bytes: most bytes of one safetensors file.
     """
 

@@ -86,11 +86,11 @@ class DownloadRecord(StageRecord):
 
 
 class Saturation(Frozen):
-    """Share of activation values of image tokens beyond what a calibration makes room for.
+    """Share of activation values at image tokens that static scales cut off, over all layers.
 
     Attributes:
-        text_only: with scales from the text samples alone.
-        mixed: with scales from text and image samples.
+        text_only: with scales from the samples without an image.
+        mixed: with scales from all samples but the one that is measured.
     """
 
     text_only: float

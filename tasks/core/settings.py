@@ -58,7 +58,6 @@ class Settings(BaseSettings):
     serve_port: int = Field(
         default=0, ge=0, le=65535, description="vLLM's port; 0 takes a free one."
     )
-    debug: bool = Field(default=False, description="Show tracebacks.")
 
     @property
     def hub_url(self) -> str:

@@ -1,9 +1,10 @@
 """Where stages put what they make: `<home>/<kind>/<key>/<stage>`, whole or not at all.
 
-A stage works in `<stage>.partial`, which a later attempt finds again, so that downloads resume.
-When it is whole, its files are hashed, the folder is renamed to `<stage>`, and its record is
-written to `<stage>.json`. A finished stage is verified and handed out instead of made again. A
-lock file keeps two runs of the same stage apart.
+A stage works in `<stage>.partial`, which a later attempt with the same inputs finds again, so that
+downloads resume; what an attempt with other inputs left there is removed. When it is whole, its
+files are hashed, the folder is renamed to `<stage>`, and its record is written to `<stage>.json`. A
+finished stage is verified and handed out instead of made again. A lock file keeps two runs of the
+same stage apart.
 """
 
 import fcntl
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from tasks.core.digest import canonical_json
 from tasks.core.errors import IntegrityError
 from tasks.core.manifest import FileRecord, StageRecord, relative_files
 
@@ -102,8 +104,7 @@ class Workspace:
         make: Callable[[Path], dict[str, object]],
     ) -> R:
         started = time.monotonic()
-        partial = self.partial(stage)
-        partial.mkdir(parents=True, exist_ok=True)
+        partial = self._begin(stage, inputs)
         facts = make(partial)
         files = tuple(FileRecord.of(partial, partial / name) for name in relative_files(partial))
         record = kind.model_validate(
@@ -119,6 +120,16 @@ class Workspace:
         self._publish(stage, record)
         return record
 
+    def _begin(self, stage: str, inputs: dict[str, str]) -> Path:
+        """The folder to work in: an earlier attempt's only if it had the same inputs."""
+        partial, note = self.partial(stage), self.root / f"{stage}.partial.json"
+        belongs = canonical_json(inputs)
+        if partial.exists() and not (note.is_file() and note.read_bytes() == belongs):
+            shutil.rmtree(partial)
+        note.write_bytes(belongs)
+        partial.mkdir(exist_ok=True)
+        return partial
+
     def _publish(self, stage: str, record: StageRecord) -> None:
         """Put folder and record in place; the record last, so that it vouches for the folder."""
         target, record_path = self.folder(stage), self.root / f"{stage}.json"
@@ -129,6 +140,7 @@ class Workspace:
         temporary = record_path.with_suffix(".json.new")
         temporary.write_text(record.model_dump_json(indent=2) + "\n")
         temporary.replace(record_path)
+        (self.root / f"{stage}.partial.json").unlink(missing_ok=True)
 
 
 @contextmanager
