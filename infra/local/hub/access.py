@@ -14,7 +14,11 @@ from .records import Repo
 
 def caller(request: Request) -> User | None:
     """The user who calls; None without a token. Raises HubError 401 for a bad token."""
-    return hub_of(request).tokens.caller(request.headers.get("authorization"))
+    header = request.headers.get("authorization", "")
+    if header[:5].lower() == "basic" and request.method not in {"GET", "HEAD"}:
+        # a browser sends these credentials along with any site's forms
+        raise unauthorized("Changes need a token in a Bearer header")
+    return hub_of(request).tokens.caller(header)
 
 
 def signed_in(request: Request) -> User:

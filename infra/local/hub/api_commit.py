@@ -28,7 +28,7 @@ from .operations import (
     Step,
     apply,
 )
-from .records import Commit, File, Manifest
+from .records import Commit, File
 
 MAX_COMMIT_BYTES = 2 << 30
 MAX_LINE_BYTES = 64 << 20
@@ -121,9 +121,16 @@ async def commit(request: Request) -> Response:
     if flag(request, "create_pr"):
         raise bad_request("Pull requests are not supported by this server.")
     await run_in_threadpool(_check_writable, request)
-    proposal = Proposal(hub_of(request))
+    proposal, error = Proposal(hub_of(request)), None
+    # read on after a bad line: a client that is still sending would not see the answer
     async for line in _lines(request):
-        await run_in_threadpool(proposal.add, line)
+        try:
+            if error is None:
+                await run_in_threadpool(proposal.add, line)
+        except HubError as refusal:
+            error = refusal
+    if error is not None:
+        raise error
     return await run_in_threadpool(_commit, request, proposal)
 
 

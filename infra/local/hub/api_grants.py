@@ -74,8 +74,10 @@ def listing(request: Request) -> Response:
     return JSONResponse(
         [
             {
-                **{"requestId": row.user, "user": {"user": row.user, "fullname": row.user}},
-                **{"status": row.status, "timestamp": row.date},
+                "requestId": row.user,
+                "user": {"user": row.user, "fullname": row.user},
+                "status": row.status,
+                "timestamp": row.date,
             }
             for row in listed
         ]

@@ -171,7 +171,7 @@ routes = [
     for prefix in ("/{kind:kind}", "")
 ] + [
     Route("/_lfs/upload/{oid}", upload, methods=["PUT"]),
-    Route("/_lfs/part/{upload}/{number:int}", upload_part, methods=["PUT"]),
+    Route("/_lfs/part/{upload}/{number}", upload_part, methods=["PUT"]),
     Route("/_lfs/complete/{upload}/{oid}", with_body(Completion, complete), methods=["POST"]),
     Route("/_lfs/verify/{oid}", with_body(Wanted, verify), methods=["POST"]),
 ]

@@ -1,7 +1,5 @@
 """Download files: resolve, and the links to large contents that it redirects to."""
 
-from typing import ClassVar
-
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -32,7 +30,7 @@ _TEXT = (
 class BlobResponse(FileResponse):
     """A stored content; Starlette answers Range, If-Range and HEAD."""
 
-    chunk_size: ClassVar[int] = 1 << 20
+    chunk_size = 1 << 20
 
 
 def resolve(request: Request) -> Response:

@@ -102,8 +102,11 @@ def commits(request: Request) -> Response:
 
 def _commit_json(commit: Commit) -> dict[str, Any]:
     return {
-        **{"id": commit.sha, "title": commit.title, "message": commit.message},
-        **{"authors": [{"user": commit.author}], "date": commit.date},
+        "id": commit.sha,
+        "title": commit.title,
+        "message": commit.message,
+        "authors": [{"user": commit.author}],
+        "date": commit.date,
     }
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 
 from . import (
     api_account,
@@ -18,9 +19,10 @@ from . import (
     api_resolve,
     api_tree,
     api_xet,
+    pages,
 )
 from .endpoint import EncodedPaths
-from .errors import HubError, on_crash, on_hub_error, on_http_exception
+from .errors import HubError, on_crash, on_disconnect, on_http_exception, on_hub_error
 from .hub import Hub
 from .request_log import RequestLog
 
@@ -35,6 +37,7 @@ _ROOMS = (
     api_xet,
     api_lfs,
     api_resolve,
+    pages,  # last: its paths of two segments match much
 )
 
 
@@ -55,6 +58,7 @@ def create_app(hub: Hub) -> Starlette:
         exception_handlers={
             HubError: on_hub_error,
             HTTPException: on_http_exception,
+            ClientDisconnect: on_disconnect,
             Exception: on_crash,
         },
         lifespan=lifespan,

@@ -63,8 +63,8 @@ class Tokens:
             return cls({DEFAULT_TOKEN: User(name="roundhouse", orgs=(ANY_NAMESPACE,))})
         return cls(TypeAdapter(dict[str, User]).validate_python(json.loads(path.read_bytes())))
 
-    def caller(self, authorization: str | None) -> User | None:
-        """The user behind an ``Authorization`` header; None for an anonymous call.
+    def caller(self, authorization: str) -> User | None:
+        """The user behind an ``Authorization`` header's value; None when it is empty.
 
         Bearer is what clients send; Basic, with the token as password, is for browsers.
 

@@ -28,6 +28,7 @@ class EncodedPaths:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI)."""
         if scope["type"] == "http":
             scope["path"] = scope["raw_path"].decode("ascii")
         await self._app(scope, receive, send)

@@ -89,6 +89,11 @@ def on_http_exception(_request: Request, error: Exception) -> Response:
     return error_response(HubError(error.status_code, error.detail))
 
 
+def on_disconnect(_request: Request, _error: Exception) -> Response:
+    """Exception handler for a caller who left in mid-upload and will not read the answer."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+
 def on_crash(_request: Request, _error: Exception) -> Response:
     """Exception handler for a bug of this server; the trace goes to its standard error."""
     return error_response(HubError(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Error"))

@@ -1,4 +1,4 @@
-"""Object ids as git computes them (gitformat: ``<type> <size>\\0<content>``, SHA-1)."""
+"""Object ids as git computes them (SHA-1 of type, size and content)."""
 
 import hashlib
 from datetime import datetime

@@ -10,7 +10,7 @@ from .history import now, timestamp
 
 
 class RequestLog:
-    """Middleware that appends to ``path``; queries and headers, which may hold secrets, stay out."""
+    """Middleware that appends to ``path``; queries and headers, maybe secret, stay out."""
 
     def __init__(self, app: ASGIApp, path: Path) -> None:
         self._app = app
@@ -18,6 +18,7 @@ class RequestLog:
         self._file = path.open("a", buffering=1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
