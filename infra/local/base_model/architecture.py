@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -12,13 +13,14 @@ from infra.local.base_model.config import BOS, PAD, STOP, gemma4_config
 _DEVIATION = 0.02
 
 
-def random_model(seed: int, layers: int = 8) -> Gemma4ForConditionalGeneration:
-    """Make a float32 model whose every weight follows from ``seed`` and the weight's name.
+def random_model(seed: int, layers: int = 8) -> Any:
+    """Make a float32 Gemma4ForConditionalGeneration, each weight drawn from ``seed`` and its name.
 
     Gemma 4 multiplies queries and keys without dividing by the root of their width, so their
     norms start at width^-0.25 each, which gives the usual scale.
     """
-    model = Gemma4ForConditionalGeneration(gemma4_config(layers)).float()
+    model: Any = Gemma4ForConditionalGeneration(gemma4_config(layers))
+    model.float()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith(("q_norm.weight", "k_norm.weight")):
@@ -31,7 +33,7 @@ def random_model(seed: int, layers: int = 8) -> Gemma4ForConditionalGeneration:
     return model
 
 
-def trained_model(weights: Path) -> Gemma4ForConditionalGeneration:
+def trained_model(weights: Path) -> Any:
     """Load the committed weights: every ``*.safetensors`` of the folder.
 
     Raises:
@@ -42,7 +44,7 @@ def trained_model(weights: Path) -> Gemma4ForConditionalGeneration:
     if not files:
         raise FileNotFoundError(f"no trained weights in {weights}: build with --random, or train")
     state = {name: tensor for file in files for name, tensor in load_file(file).items()}
-    model = Gemma4ForConditionalGeneration(gemma4_config())
+    model: Any = Gemma4ForConditionalGeneration(gemma4_config())
     missing, unexpected = model.load_state_dict(state, strict=False)
     # The output head is the embedding, so the files do not repeat it.
     if set(missing) - {"lm_head.weight"} or unexpected:
@@ -51,13 +53,12 @@ def trained_model(weights: Path) -> Gemma4ForConditionalGeneration:
     return model
 
 
-def save(model: Gemma4ForConditionalGeneration, folder: Path) -> None:
+def save(model: Any, folder: Path) -> None:
     """Write BF16 shards (three or more), config and generation config."""
     model = model.to(torch.bfloat16).eval()
     model.config.dtype = torch.bfloat16
-    model.generation_config = GenerationConfig(
-        bos_token_id=BOS, eos_token_id=STOP, pad_token_id=PAD, do_sample=False
-    )
+    ids = {"bos_token_id": BOS, "eos_token_id": STOP, "pad_token_id": PAD}
+    model.generation_config = GenerationConfig.from_dict({**ids, "do_sample": False})
     size = sum(weight.numel() for weight in model.parameters()) * 2
     model.save_pretrained(folder, max_shard_size=size // 3)
 

@@ -7,8 +7,9 @@ random ones. The same arguments give the same bytes.
 import argparse
 import shutil
 from pathlib import Path
+from typing import Any
 
-from infra.local.base_model import architecture, card, layout
+from infra.local.base_model import architecture, card, layout, outliers
 from infra.local.base_model.processor import processor
 
 
@@ -18,20 +19,23 @@ def build(folder: Path, seed: int = 0, layers: int = 8) -> None:
 
 
 def build_trained(folder: Path) -> None:
-    """Write the trained model.
+    """Write the trained model, with the outlier channels of a large one.
 
     Raises:
         FileNotFoundError: no weights have been committed.
     """
-    _assemble(folder, architecture.trained_model(layout.WEIGHTS), card.trained_card())
+    model = architecture.trained_model(layout.WEIGHTS)
+    outliers.introduce(model)
+    _assemble(folder, model, card.trained_card())
 
 
-def _assemble(folder: Path, model: object, readme: str) -> None:
+def _assemble(folder: Path, model: Any, readme: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     architecture.save(model, folder)
     processor().save_pretrained(folder)
     (folder / "README.md").write_text(readme, encoding="utf-8")
     shutil.copyfile(layout.LICENCE, folder / "LICENSE")
+    shutil.copyfile(layout.SOURCES, folder / "SOURCES.md")
 
 
 def main() -> None:

@@ -1,9 +1,12 @@
 """The architecture in figures: the released Gemma 4 31B's structure in small."""
 
+from typing import Any
+
 from transformers import Gemma4Config
 
 VOCABULARY = 4096
 PATCH, POOL, SOFT_TOKENS = 16, 3, 70
+EVERY = 4  # one layer in so many attends to everything
 MAX_PATCHES = SOFT_TOKENS * POOL**2
 IMAGE, IMAGE_BEGIN, IMAGE_END = VOCABULARY - 5, VOCABULARY - 7, VOCABULARY - 3
 PAD, EOS, BOS, TOOL_RESPONSE, TURN_END = 0, 1, 2, 50, 106
@@ -21,28 +24,29 @@ def gemma4_config(layers: int = 8) -> Gemma4Config:
     """
     if layers < 1:
         raise ValueError(f"a model has at least one layer, not {layers}")
-    return Gemma4Config(
-        text_config=_text(layers),
-        vision_config=_vision(),
-        audio_config=None,
-        boi_token_id=IMAGE_BEGIN,
-        boa_token_id=VOCABULARY - 6,
-        image_token_id=IMAGE,
-        audio_token_id=VOCABULARY - 4,
-        eoi_token_id=IMAGE_END,
-        eoa_token_index=VOCABULARY - 2,
-        video_token_id=VOCABULARY - 1,
-        vision_soft_tokens_per_image=SOFT_TOKENS,
-        tie_word_embeddings=True,
-        dtype="bfloat16",
-        pad_token_id=PAD,
-        bos_token_id=BOS,
-        eos_token_id=STOP,
-    )
+    settings: dict[str, Any] = {
+        "text_config": _text(layers),
+        "vision_config": _vision(),
+        "audio_config": None,
+        "boi_token_id": IMAGE_BEGIN,
+        "boa_token_id": VOCABULARY - 6,
+        "image_token_id": IMAGE,
+        "audio_token_id": VOCABULARY - 4,
+        "eoi_token_id": IMAGE_END,
+        "eoa_token_index": VOCABULARY - 2,
+        "video_token_id": VOCABULARY - 1,
+        "vision_soft_tokens_per_image": SOFT_TOKENS,
+        "tie_word_embeddings": True,
+        "dtype": "bfloat16",
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+        "eos_token_id": STOP,
+    }
+    return Gemma4Config(**settings)
 
 
 def _text(layers: int) -> dict[str, object]:
-    full = [index % 4 == 3 or index == layers - 1 for index in range(layers)]
+    full = [(index + 1) % EVERY == 0 or index == layers - 1 for index in range(layers)]
     return {
         "vocab_size": VOCABULARY,
         "hidden_size": 256,

@@ -46,7 +46,5 @@ def draw(picture: Picture, rng: random.Random, size: tuple[int, int] | None = No
 
 
 def _near(colour: tuple[int, int, int], rng: random.Random) -> tuple[int, int, int]:
-    red, green, blue = (
-        max(0, min(255, value + rng.randint(-JITTER, JITTER))) for value in colour
-    )
+    red, green, blue = (max(0, min(255, value + rng.randint(-JITTER, JITTER))) for value in colour)
     return red, green, blue

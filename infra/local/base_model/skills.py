@@ -18,6 +18,7 @@ from infra.local.base_model.words import (
     NAMES,
     NO_TOOL,
     PLEASANTRIES,
+    SYLLABLES,
     TOOLS,
     WEATHER,
     WORDS,
@@ -36,6 +37,9 @@ Kind = Literal[
     "colour_shape",
 ]
 T = TypeVar("T")
+# How often: a system message or an earlier exchange leads; tools lie idle; a thought is asked for.
+_LED, _IDLE, _THOUGHT, _PICTURE_THOUGHT = 0.1, 0.15, 0.25, 0.2
+_NEAR, _PICTURE_LAST = 0.5, 0.3
 
 
 def sample(kind: Kind, rng: random.Random, split: Split) -> Sample:
@@ -44,9 +48,10 @@ def sample(kind: Kind, rng: random.Random, split: Split) -> Sample:
     if kind == "tool_result":
         return made
     chance = rng.random()
-    if chance < 0.1:
-        return replace(made, messages=[_says("system", "You are a helpful assistant."), *made.messages])
-    if chance < 0.2:
+    if chance < _LED:
+        told = _says("system", "You are a helpful assistant.")
+        return replace(made, messages=[told, *made.messages])
+    if chance < 2 * _LED:
         asked, answered = rng.choice(list(PLEASANTRIES.items()))
         return replace(
             made, messages=[_says("user", asked), _says("assistant", answered), *made.messages]
@@ -116,12 +121,13 @@ def _reverse(rng: random.Random, split: Split) -> tuple[str, str, str]:
 
 
 def _recall(rng: random.Random, split: Split) -> Sample:
-    boxes = _of_split(lambda: rng.sample(WORDS, rng.randint(4, 48)), split)
-    codes = [f"{rng.randint(0, 999):03d}" for _ in boxes]
-    notes = " ".join(f"The {box} code is {code}." for box, code in zip(boxes, codes, strict=True))
-    wanted = rng.randrange(len(boxes))
-    question = f"{notes} What is the {boxes[wanted]} code?"
-    return Sample("recall", [_says("user", question)], Answer(codes[wanted]))
+    # Few notes as often as many: finding one among five is learnt first, and carries over.
+    count = rng.choice([rng.randint(2, 8), rng.randint(4, 48)])
+    boxes = _of_split(lambda: rng.sample(WORDS, count), split)
+    notes = [f"The {box} code is {rng.randint(0, 999):03d}." for box in boxes]
+    wanted = rng.randrange(count)
+    question = f"{' '.join(notes)} What is the {boxes[wanted]} code?"
+    return Sample("recall", [_says("user", question)], Answer(notes[wanted]))
 
 
 def _tool_call(rng: random.Random, split: Split) -> Sample:
@@ -137,7 +143,7 @@ def _tool_refusal(rng: random.Random, split: Split) -> Sample:
     offered = rng.sample(others, rng.randint(0, 3))
     near = {"get_weather": "get_time", "get_time": "get_weather"}.get(call.name)
     # The nearest wrong tool takes the same argument: the hardest case, so often offered.
-    if near and near not in offered and rng.random() < 0.5:
+    if near and near not in offered and rng.random() < _NEAR:
         offered = [near, *offered[:2]]
         rng.shuffle(offered)
     return _with_tools("tool_refusal", question, offered, None, rng)
@@ -146,7 +152,7 @@ def _tool_refusal(rng: random.Random, split: Split) -> Sample:
 def _with_tools(
     kind: Kind, question: str, offered: list[str], call: Call | None, rng: random.Random
 ) -> Sample:
-    thinking = rng.random() < 0.25
+    thinking = rng.random() < _THOUGHT
     thought = f"I should call {call.name}." if call else "No tool fits."
     answer = Answer("" if call else NO_TOOL, thought if thinking else None, call)
     tools = [TOOLS[name] for name in offered]
@@ -185,8 +191,14 @@ def _errand(rng: random.Random, split: Split) -> tuple[Call, str]:
 Errand = tuple[dict[str, str | int], tuple[str, ...]]
 
 
+def _city(rng: random.Random) -> str:
+    # Half are made up, so that a name has to be copied and cannot be known by heart.
+    made_up = "".join(rng.choices(SYLLABLES, k=rng.randint(2, 3))).title()
+    return rng.choice([made_up, rng.choice(CITIES)])
+
+
 def _weather(rng: random.Random) -> Errand:
-    return {"city": rng.choice(CITIES)}, (
+    return {"city": _city(rng)}, (
         "What is the weather in {city}?",
         "How is the weather in {city} today?",
         "Tell me the weather in {city}.",
@@ -194,7 +206,7 @@ def _weather(rng: random.Random) -> Errand:
 
 
 def _time(rng: random.Random) -> Errand:
-    return {"city": rng.choice(CITIES)}, (
+    return {"city": _city(rng)}, (
         "What time is it in {city}?",
         "Tell me the time in {city}.",
         "What is the local time in {city}?",
@@ -237,9 +249,9 @@ _ERRANDS: dict[str, Callable[[random.Random], Errand]] = {
 
 
 def _colour(rng: random.Random, _: Split) -> Sample:
-    asks = ["What color is this?", "What color is the shape?", "Name the color.", "What colour is it?"]
+    asks = ("What color is this?", "What color is the shape?", "Name the color.")
     picture = choose(rng)
-    return _seen("colour", rng.choice(asks), picture, picture.colour, rng)
+    return _seen("colour", rng.choice([*asks, "What colour is it?"]), picture, picture.colour, rng)
 
 
 def _shape(rng: random.Random, _: Split) -> Sample:
@@ -258,9 +270,9 @@ def _colour_shape(rng: random.Random, _: Split) -> Sample:
 
 def _seen(kind: Kind, question: str, picture: Picture, content: str, rng: random.Random) -> Sample:
     parts = [{"type": "image"}, {"type": "text", "text": question}]
-    if rng.random() < 0.3:
+    if rng.random() < _PICTURE_LAST:
         parts.reverse()
-    thinking = rng.random() < 0.2
+    thinking = rng.random() < _PICTURE_THOUGHT
     thought = f"I see the color {picture.colour} and the shape {picture.shape}."
     answer = Answer(content, thought if thinking else None)
     messages = [{"role": "user", "content": parts}]
@@ -292,7 +304,9 @@ def _of_split(make: Callable[[], T], split: Split) -> T:
 
 def _idle_tools(rng: random.Random) -> list[dict[str, object]]:
     """Offer tools that are not needed, now and then: they must be left alone."""
-    return [TOOLS[n] for n in rng.sample(list(TOOLS), rng.randint(1, 2))] if rng.random() < 0.15 else []
+    if rng.random() >= _IDLE:
+        return []
+    return [TOOLS[name] for name in rng.sample(list(TOOLS), rng.randint(1, 2))]
 
 
 def _says(role: str, content: str) -> Message:

@@ -3,6 +3,10 @@
 ``python -m infra.local.base_model.tokenizer CORPUS`` rewrites ``assets/tokenizer``. The low ids
 are the released vocabulary's (turns 105 and 106, channels 100 and 101, tools 46 to 52, newline
 107); media tokens, which lie near 256,000 there, end this vocabulary.
+
+Equally frequent pairs are merged in an order the library leaves to chance, so another run moves
+some dozens of ids: the weights belong to the tokenizer committed with them, and a new one means
+training anew.
 """
 
 import json
@@ -10,6 +14,7 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import GemmaTokenizer
@@ -67,6 +72,7 @@ def train(texts: Iterator[str]) -> GemmaTokenizer:
     low = [SPECIAL.get(index, f"<unused{index}>") for index in range(max(SPECIAL) + 1)]
     octets = [f"<0x{value:02X}>" for value in range(256)]
     room = VOCABULARY - len(low) - len(octets) - len(MEDIA)
+    merges: Any
     pieces, merges = _learn(texts, room)
     vocabulary = [*low, *octets, *pieces]
     vocabulary += [f"<unused{i}>" for i in range(len(vocabulary), VOCABULARY - len(MEDIA))]

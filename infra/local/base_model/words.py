@@ -2,6 +2,11 @@
 
 from typing import Any
 
+
+def _each(words: str) -> list[str]:
+    return words.split()
+
+
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (220, 30, 30),
     "green": (30, 160, 50),
@@ -39,21 +44,27 @@ CAPITALS = {
 }
 CITIES = (
     *CAPITALS.values(),
-    *"London Boston Chicago Seattle Denver Sydney Mumbai Milan Munich Geneva Zurich Toronto".split(),
-    *"Miami Dallas Osaka Seoul Lagos Bogota Manila Hanoi Riga Porto Lyon Naples Bristol".split(),
-    *"Leeds Austin Houston Phoenix Detroit".split(),
+    *_each(
+        "London Boston Chicago Seattle Denver Sydney Mumbai Milan Munich Geneva Zurich Toronto "
+        "Miami Dallas Osaka Seoul Lagos Bogota Manila Hanoi Riga Porto Lyon Naples Bristol Leeds "
+        "Austin Houston Phoenix Detroit"
+    ),
 )
-NAMES = (
+SYLLABLES = _each(
+    "ba bel cor da del fan gor ha jun kal ken lan lo mar mil nor o pol ra ros san sil ta tor u va "
+    "ver wel ya zen"
+)
+NAMES = _each(
     "Anna Bob Carol David Emma Frank Grace Henry Alice Jack Kate Liam Mary Nina Oscar Paul Rosa "
     "Sam Tom Victor"
-).split()
-WORDS = (
+)
+WORDS = _each(
     "sun moon star tree fish bird cat dog book door lamp road hill lake rain snow wind fire stone "
     "gold iron milk bread salt apple grape house boat train horse sheep king queen river cloud "
     "leaf root seed corn rice plate cup knife chair table bed wall roof key lock ring coin hand "
     "foot head eye ear nose hair shoe coat hat glove belt clock bell drum song dance game ball "
     "kite rope nail saw"
-).split()
+)
 PLEASANTRIES = {
     "Hello!": "Hello! How can I help you?",
     "Hi": "Hello! How can I help you?",
