@@ -1,0 +1,52 @@
+"""Random tokens and keys of the embedded stack, made once and readable by their owner alone."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from infra.local.layout import Layout
+from tasks.core.manifest import Frozen
+
+USER = "roundhouse"
+PRIVATE = 0o600
+
+
+class Credentials(Frozen):
+    """What clients of the stack show.
+
+    Attributes:
+        hub_token: of the user `roundhouse`, who may write.
+        s3_access_key: of the object store's only identity.
+        s3_secret_key: its secret.
+    """
+
+    hub_token: SecretStr
+    s3_access_key: SecretStr
+    s3_secret_key: SecretStr
+
+
+def load_or_make(layout: Layout) -> Credentials:
+    """The stack's credentials; random ones are made at the first call."""
+    if not layout.credentials.is_file():
+        made = {
+            "hub_token": f"hf_{secrets.token_hex(20)}",
+            "s3_access_key": secrets.token_hex(10).upper(),
+            "s3_secret_key": secrets.token_urlsafe(30),
+        }
+        _write_private(layout.credentials, json.dumps(made))
+    credentials = Credentials.model_validate_json(layout.credentials.read_bytes())
+    tokens = {credentials.hub_token.get_secret_value(): {"name": USER, "role": "write"}}
+    _write_private(layout.hub_tokens, json.dumps(tokens))
+    return credentials
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that was never readable by others, whole or not at all."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "w") as out:
+        out.write(text)
+    temporary.replace(path)

@@ -1,0 +1,111 @@
+"""What a Prefect server needs before deployments: work pools and an automation.
+
+What is missing is made and what differs is changed, so it may run again at any time.
+"""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import StateType, WorkPool
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+
+from infra.local.environment import HEARTBEAT_SECONDS
+from infra.local.layout import ROOT
+
+TEMPLATES = ROOT / "infra" / "pools"
+POOLS = {
+    "cpu": "Stages that need no accelerator, and the releases that lead the others.",
+    "gpu": "Quantize and validate: one run a GPU at a time.",
+}
+MISSED_HEARTBEATS = 6
+WATCHED = ("Pending", "heartbeat", "Cancelling")
+
+
+def prepare(api: str, gpus: int, folder: Path) -> None:
+    """Make the work pools and the automation.
+
+    The limit of `gpu` is the pool's, beside the workers' own: a run that outlived its worker still
+    holds the GPU.
+
+    Args:
+        api: address of the server's API.
+        gpus: runs that the machine's GPUs take at once.
+        folder: in which runs work.
+    """
+    limits = {"cpu": None, "gpu": gpus}
+    with SyncPrefectClient(api=api) as client:
+        existing = {pool.name: pool for pool in client.read_work_pools()}
+        for name, description in POOLS.items():
+            wanted = WorkPoolCreate(
+                name=name,
+                type="process",
+                description=description,
+                base_job_template=local_template(TEMPLATES / f"{name}-process.json", folder),
+                concurrency_limit=limits[name],
+            )
+            if name not in existing or not _same(existing[name], wanted):
+                client.create_work_pool(wanted, overwrite=True)
+        _automation(client, zombies())
+
+
+def _same(pool: WorkPool, wanted: WorkPoolCreate) -> bool:
+    fields = ("type", "description", "base_job_template", "concurrency_limit")
+    return all(getattr(pool, field) == getattr(wanted, field) for field in fields)
+
+
+def local_template(path: Path, folder: Path) -> dict[str, Any]:
+    """A process pool's base job template whose runs work in `folder`."""
+    template: dict[str, Any] = json.loads(path.read_bytes())
+    template["variables"]["properties"]["working_dir"]["default"] = str(folder)
+    return template
+
+
+def zombies() -> AutomationCore:
+    """Calls a run crashed when nothing more is heard of it: its processes were killed.
+
+    After each heartbeat of a run another event of that run is expected in time (source: Prefect's
+    guide "How to detect and respond to zombie flows"). So it is after a worker took the run and
+    before its first heartbeat, and while it is being canceled; else a lost run would hold the
+    pool's slot for ever.
+    """
+    return AutomationCore(
+        name="Crash zombie flow runs",
+        description="Marks runs as crashed when their heartbeats stop.",
+        trigger=EventTrigger(
+            after={f"prefect.flow-run.{event}" for event in WATCHED},
+            expect={"prefect.flow-run.*"},
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=HEARTBEAT_SECONDS * MISSED_HEARTBEATS),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED, message="No heartbeat: its processes are gone."
+            )
+        ],
+    )
+
+
+def _automation(client: SyncPrefectClient, wanted: AutomationCore) -> None:
+    """Make it, or change it where it differs: a change forgets which runs are being watched."""
+    found = client.read_automations_by_name(wanted.name)
+    if not found:
+        client.create_automation(wanted)
+    elif _essence(found[0]) != _essence(wanted):
+        client.update_automation(found[0].id, wanted)
+
+
+def _essence(automation: AutomationCore | Automation) -> dict[str, Any]:
+    fields = {"name", "description", "enabled", "trigger", "actions"}
+    essence = automation.model_dump(mode="json", include=fields)
+    trigger = essence["trigger"]
+    trigger.pop("id", None)
+    return essence

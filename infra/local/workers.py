@@ -1,0 +1,86 @@
+"""Process workers: one for the pool `cpu`, one a GPU for the pool `gpu`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+
+from infra.local.credentials import Credentials
+from infra.local.environment import client_environment, prefect_url
+from infra.local.layout import Layout
+from infra.local.pidfile import PidFile
+from infra.local.piece import NotWell, Piece
+from infra.local.ports import Ports
+
+WORKER = "worker-"
+"""How the names of workers begin."""
+PROBE_SECONDS = 10.0
+COMMAND = (
+    *(sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--type", "process"),
+    "--no-create-pool-if-not-found",
+)
+LEAST_CPU_RUNS = 4
+"""A release holds a slot of `cpu` while its GPU stages run, so there must be several."""
+
+
+def workers(layout: Layout, ports: Ports, credentials: Credentials) -> list[Piece]:
+    """The workers of this machine. Without a GPU one worker serves the pool `gpu` all the same."""
+    env = client_environment(layout, ports, credentials)
+    gpus = visible_gpus()
+    pins = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] if len(gpus) > 1 else [{}]
+
+    def worker(pool: str, suffix: str, limit: int, env: dict[str, str]) -> Piece:
+        name = WORKER + suffix
+        return Piece(
+            name=name,
+            command=(*COMMAND, "--pool", pool, "--name", name, "--limit", str(limit)),
+            env=env,
+            probe=_probe(f"{prefect_url(ports)}/api", pool, name, layout.pid(name)),
+            url=f"{prefect_url(ports)}/work-pools/work-pool/{pool}",
+        )
+
+    return [
+        worker("cpu", "cpu", max(LEAST_CPU_RUNS, os.cpu_count() or 1), env),
+        *(worker("gpu", f"gpu-{number}", 1, env | pin) for number, pin in enumerate(pins)),
+    ]
+
+
+def visible_gpus() -> list[str]:
+    """Indices or ids of the GPUs that may be used, as CUDA_VISIBLE_DEVICES has them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [gpu for gpu in chosen.split(",") if gpu.strip()]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    query = [program, "--query-gpu=index", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def _probe(api: str, pool: str, name: str, pidfile: Path) -> Callable[[], None]:
+    """Ask the server whether this very process polls its pool, not an earlier one of that name."""
+
+    def probe() -> None:
+        noted = PidFile.read(pidfile)
+        since = noted.created if noted else 0.0
+        try:
+            with httpx.Client(base_url=api, timeout=PROBE_SECONDS, trust_env=False) as client:
+                answer = client.post(f"/work_pools/{pool}/workers/filter", json={})
+                found = answer.raise_for_status().json()
+        except httpx.HTTPError as error:
+            raise NotWell(f"{api}: {error}") from None
+        if not any(w["name"] == name and _polls(w, since) for w in found):
+            raise NotWell(f"the server does not hear from {name} in pool {pool}")
+
+    return probe
+
+
+def _polls(worker: dict[str, str], since: float) -> bool:
+    heard = datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp()
+    return worker["status"] == "ONLINE" and heard > since
