@@ -1,7 +1,5 @@
-"""The archive stage as a Prefect task."""
+"""The archive stage as a Prefect task; it imports what it needs when it runs."""
 
-from tasks.archive import archive as stage
-from tasks.clients.s3 import Store
 from tasks.core.recipe import Recipe
 from tasks.core.records import (
     ArchiveRecord,
@@ -29,6 +27,9 @@ def archive(
     recipe: Recipe,
 ) -> ArchiveRecord:
     """Store what it takes to verify and rebuild the release; the manifest comes last."""
+    from tasks.archive import archive as stage
+    from tasks.clients.s3 import Store
+
     settings = Settings()
     return stage.run(
         plan,

@@ -1,7 +1,5 @@
-"""The calibrate stage as a Prefect task."""
+"""The calibrate stage as a Prefect task; it imports what it needs when it runs."""
 
-from tasks.calibrate import samples as stage
-from tasks.clients.hub import Hub
 from tasks.core.recipe import Recipe
 from tasks.core.records import CalibrateRecord, DownloadRecord, PlanRecord
 from tasks.core.settings import Settings
@@ -11,6 +9,9 @@ from tasks.orchestration import PrefectReporter, stage_task
 @stage_task("calibrate")
 def calibrate(plan: PlanRecord, download: DownloadRecord, recipe: Recipe) -> CalibrateRecord:
     """Make the calibration set: token ids of equal length, with their provenance."""
+    from tasks.calibrate import samples as stage
+    from tasks.clients.hub import Hub
+
     settings = Settings()
     return stage.run(
         plan,

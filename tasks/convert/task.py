@@ -1,6 +1,5 @@
-"""The convert stage as a Prefect task."""
+"""The convert stage as a Prefect task; it imports what it needs when it runs."""
 
-from tasks.convert import convert as stage
 from tasks.core.recipe import Recipe
 from tasks.core.records import ConvertRecord, DownloadRecord, PlanRecord, QuantizeRecord
 from tasks.core.settings import Settings
@@ -12,6 +11,8 @@ def convert(
     plan: PlanRecord, download: DownloadRecord, quantize: QuantizeRecord, recipe: Recipe
 ) -> ConvertRecord:
     """Assemble the checkpoint that vLLM serves; only metadata differs from AutoRound's packing."""
+    from tasks.convert import convert as stage
+
     return stage.run(
         plan,
         download,

@@ -1,15 +1,16 @@
-"""The download stage as a Prefect task."""
+"""The download stage as a Prefect task; it imports what it needs when it runs."""
 
-from tasks.clients.hub import Hub
 from tasks.core.records import DownloadRecord, PlanRecord
 from tasks.core.settings import Settings
-from tasks.download import snapshot as stage
 from tasks.orchestration import PrefectReporter, stage_task
 
 
 @stage_task("download")
 def download(plan: PlanRecord) -> DownloadRecord:
     """Fetch the base at its pinned commit, every file verified."""
+    from tasks.clients.hub import Hub
+    from tasks.download import snapshot as stage
+
     settings = Settings()
     return stage.run(
         plan,

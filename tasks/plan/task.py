@@ -1,17 +1,18 @@
-"""The plan stage as a Prefect task."""
+"""The plan stage as a Prefect task; it imports what it needs when it runs."""
 
-from tasks.clients.hub import Hub
-from tasks.clients.s3 import Store
 from tasks.core.recipe import Recipe
 from tasks.core.records import PlanRecord
 from tasks.core.settings import Settings
 from tasks.orchestration import PrefectReporter, stage_task
-from tasks.plan import plan as stage
 
 
 @stage_task("plan")
 def plan(base: str, revision: str, recipe: Recipe, target: str) -> PlanRecord:
     """Refuse early what cannot work, and say what the release will take."""
+    from tasks.clients.hub import Hub
+    from tasks.clients.s3 import Store
+    from tasks.plan import plan as stage
+
     settings = Settings()
     return stage.run(
         base,

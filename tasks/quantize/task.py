@@ -1,10 +1,9 @@
-"""The quantize stage as a Prefect task."""
+"""The quantize stage as a Prefect task; it imports what it needs when it runs."""
 
 from tasks.core.recipe import Recipe
 from tasks.core.records import CalibrateRecord, DownloadRecord, PlanRecord, QuantizeRecord
 from tasks.core.settings import Settings
 from tasks.orchestration import PrefectReporter, stage_task
-from tasks.quantize import launch as stage
 
 
 @stage_task("quantize")
@@ -12,6 +11,8 @@ def quantize(
     plan: PlanRecord, download: DownloadRecord, calibrate: CalibrateRecord, recipe: Recipe
 ) -> QuantizeRecord:
     """Tune and pack the weights with AutoRound, in a child process."""
+    from tasks.quantize import launch as stage
+
     return stage.run(
         plan,
         download,

@@ -1,6 +1,5 @@
-"""The upload stage as a Prefect task."""
+"""The upload stage as a Prefect task; it imports what it needs when it runs."""
 
-from tasks.clients.hub import Hub
 from tasks.core.recipe import Recipe
 from tasks.core.records import (
     CalibrateRecord,
@@ -13,7 +12,6 @@ from tasks.core.records import (
 )
 from tasks.core.settings import Settings
 from tasks.orchestration import PrefectReporter, stage_task
-from tasks.upload import upload as stage
 
 
 @stage_task("upload")
@@ -27,6 +25,9 @@ def upload(
     recipe: Recipe,
 ) -> UploadRecord:
     """Publish the release in one tagged commit; does nothing when the tag is there."""
+    from tasks.clients.hub import Hub
+    from tasks.upload import upload as stage
+
     settings = Settings()
     return stage.run(
         plan,

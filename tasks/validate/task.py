@@ -1,6 +1,5 @@
-"""The validate stage as a Prefect task."""
+"""The validate stage as a Prefect task; it imports what it needs when it runs."""
 
-from tasks.clients.hub import Hub
 from tasks.core.recipe import Recipe
 from tasks.core.records import (
     CalibrateRecord,
@@ -11,7 +10,6 @@ from tasks.core.records import (
 )
 from tasks.core.settings import Settings
 from tasks.orchestration import PrefectReporter, stage_task
-from tasks.validate import validate as stage
 
 
 @stage_task("validate")
@@ -23,6 +21,9 @@ def validate(
     recipe: Recipe,
 ) -> ValidateRecord:
     """Lint, serve and compare with the base; raises CheckFailed unless the verdict is ACCEPT."""
+    from tasks.clients.hub import Hub
+    from tasks.validate import validate as stage
+
     settings = Settings()
     return stage.run(
         plan,

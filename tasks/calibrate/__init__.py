@@ -1,0 +1,1 @@
+"""Calibrate: token ids of equal length, from rows of text, chats and images."""

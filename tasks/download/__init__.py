@@ -1,0 +1,1 @@
+"""Fetch the base at its pinned commit, every file verified."""

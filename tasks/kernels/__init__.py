@@ -1,0 +1,1 @@
+"""NVFP4 arithmetic on tensors."""

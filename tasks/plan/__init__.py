@@ -1,0 +1,1 @@
+"""Refuse early what cannot work, and say what a release will take."""

@@ -1,0 +1,169 @@
+"""What a release takes: bytes exactly, memory and hours from formulas fitted to measurements.
+
+The fitted points: AutoRound 0.16.1 (bare) on one block of gemma-4-31B's shape, H100, 200 iterations
+of 8 x 512 tokens: 40.6 s and a peak of 35.8 GB (0.13.0); and on a processor the figure of
+`tasks.plan.speed`. Everything else is extrapolated and may be off by half.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.core.recipe import Recipe
+from tasks.core.records import Estimate, Hardware
+from tasks.core.schemes import WEIGHT, TensorSpec, quantized_modules, release_tensors
+from tasks.plan.speed import Speed, speed_of
+
+BLOCK = re.compile(r".*?\.layers\.\d+(?=\.)")
+TRAVERSALS = 320
+"""Passes over a block's FP32 weights in one tuning step, read or written: 200 ms a step on an H100,
+less its matrix products, times its bandwidth, over the block's bytes."""
+VRAM_A_PARAMETER = 62
+"""Bytes of VRAM for each parameter of the block that is tuned: weight, offsets, gradient, best
+offsets, and what the eager fake-quantization keeps for autograd; from the measured peak."""
+FORWARDS = 4
+"""Forward passes of the whole set through a block beside tuning: for two chains, twice each."""
+CHAINS = 3
+"""Copies of the set's hidden states at once: full precision, quantized, and the next."""
+RUNTIME = 4e9
+"""Bytes of host memory for Python, torch and the device's libraries."""
+NETWORK = 100e6
+DISK = 400e6
+QUANTIZER_START = 60.0
+SERVER_START = 120.0
+CANARIES = 60.0
+
+
+def estimate_from(
+    config: Mapping[str, Any],
+    tensors: Mapping[str, TensorSpec],
+    recipe: Recipe,
+    hardware: Hardware,
+) -> Estimate:
+    """What the release of a base will take on a machine; nothing is read or measured.
+
+    Args:
+        config: the base's config.json.
+        tensors: spec of each of the base's tensors.
+        recipe: what is quantized, and how it is calibrated and validated.
+        hardware: of the machine that quantizes and validates.
+    """
+    modules = quantized_modules(tensors, recipe)
+    blocks = block_parameters(tensors, modules)
+    base = sum(spec.nbytes for spec in tensors.values())
+    release = sum(spec.nbytes for spec in release_tensors(tensors, modules).values())
+    packed = sum(tensors[module + WEIGHT].nbytes for module in modules)
+    parameters = sum(math.prod(spec.shape) for spec in tensors.values())
+    hidden = int(text_config(config).get("hidden_size", 0))
+    largest = max(blocks.values(), default=0)
+    return Estimate(
+        base=base,
+        release=release,
+        parameters=parameters,
+        quantized_parameters=sum(blocks.values()),
+        quantized_modules=len(modules),
+        blocks=len(blocks),
+        vram=vram(largest, hidden, recipe) if hardware.gpu else 0,
+        ram=ram(base, packed, largest, hidden, recipe, hardware),
+        disk=disk(base, release, packed, hardware),
+        hours=hours(base, release, parameters, blocks, recipe, hardware),
+    )
+
+
+def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The language model's part of config.json."""
+    nested = config.get("text_config")
+    return nested if isinstance(nested, Mapping) else config
+
+
+def block_parameters(tensors: Mapping[str, TensorSpec], modules: list[str]) -> Counter[str]:
+    """Quantized parameters of each decoder block, by the block's name."""
+    found: Counter[str] = Counter()
+    for module in modules:
+        if block := BLOCK.match(module):
+            found[block.group()] += math.prod(tensors[module + WEIGHT].shape)
+    return found
+
+
+def chain_bytes(hidden: int, recipe: Recipe) -> int:
+    """The set's hidden states in BF16, all copies: nsamples x seqlen x hidden."""
+    return CHAINS * recipe.calibration.nsamples * recipe.calibration.seqlen * hidden * 2
+
+
+def vram(largest: int, hidden: int, recipe: Recipe) -> int:
+    """Peak bytes on the accelerator while the largest block is tuned.
+
+    62 bytes a parameter of the block, the set's hidden states, and some 40 BF16 activations of the
+    hidden size for each token of a step (the feed-forward layer's being four times as wide).
+    """
+    step = recipe.tuning.batch_size * recipe.calibration.seqlen
+    return VRAM_A_PARAMETER * largest + chain_bytes(hidden, recipe) + step * hidden * 40 * 2
+
+
+def ram(
+    base: int, packed: int, largest: int, hidden: int, recipe: Recipe, hardware: Hardware
+) -> int:
+    """Peak bytes of host memory.
+
+    With an accelerator the blocks are streamed from the shards: what stays is the rest of the base
+    and a few blocks, or the whole base where image tokens are measured. Without one the model is
+    held in FP32, and the block is tuned in host memory too.
+    """
+    if not hardware.gpu:
+        held = 2 * base + VRAM_A_PARAMETER * largest + 2 * chain_bytes(hidden, recipe)
+    elif recipe.calibration.image_samples:
+        held = base + chain_bytes(hidden, recipe)
+    else:
+        held = base - packed + 4 * 2 * largest + chain_bytes(hidden, recipe)
+    return int(held + RUNTIME)
+
+
+def disk(base: int, release: int, packed: int, hardware: Hardware) -> int:
+    """Bytes the workspace grows by: the base, the quantizer's output, the release, and its archive.
+
+    Without an accelerator the quantizer writes what is not quantized in FP32.
+    """
+    widened = 0 if hardware.gpu else base - packed
+    return int(base + widened + 3 * release + 1e9)
+
+
+def step_seconds(parameters: int, recipe: Recipe, speed: Speed) -> float:
+    """One tuning step of a block: its matrix products, and its passes over the weights.
+
+    6 FLOP a parameter and token (forward and both gradients), and the traversals in FP32.
+    """
+    tokens = recipe.tuning.batch_size * recipe.calibration.seqlen
+    products = 6 * parameters * tokens / speed.rate
+    return products + TRAVERSALS * 4 * parameters / speed.bandwidth
+
+
+def block_seconds(parameters: int, recipe: Recipe, speed: Speed) -> float:
+    """Tuning one block, and the forward passes of the whole set around it."""
+    tokens = recipe.calibration.nsamples * recipe.calibration.seqlen
+    forwards = FORWARDS * 2 * parameters * tokens / speed.rate
+    return recipe.tuning.iters * step_seconds(parameters, recipe, speed) + forwards
+
+
+def hours(
+    base: int,
+    release: int,
+    parameters: int,
+    blocks: Mapping[str, int],
+    recipe: Recipe,
+    hardware: Hardware,
+) -> float:
+    """From download to archive.
+
+    Network at 100 MB/s for the base once and the release twice, disk at 400 MB/s for four passes
+    over the release, two starts of the server with the weights read, and the compared tokens once
+    through each model at 2 FLOP a parameter.
+    """
+    speed = speed_of(hardware)
+    tuning = QUANTIZER_START + sum(block_seconds(p, recipe, speed) for p in blocks.values())
+    moving = (base + 2 * release) / NETWORK + 4 * release / DISK
+    tokens = recipe.validation.texts * recipe.validation.tokens
+    compared = 2 * 2 * parameters * tokens / speed.rate
+    serving = 2 * (SERVER_START + CANARIES) + (base + release) / DISK + compared
+    return (tuning + moving + serving) / 3600

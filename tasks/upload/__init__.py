@@ -1,0 +1,1 @@
+"""Publish an accepted release on the Hub: one commit, one tag."""

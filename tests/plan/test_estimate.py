@@ -1,0 +1,144 @@
+"""Estimates against measured figures and first principles."""
+
+import gzip
+import json
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.clients.hub_headers import RemoteCheckpoint
+from tasks.core.recipe import Recipe, load_recipe
+from tasks.core.records import Estimate, Hardware
+from tasks.core.schemes import TensorSpec
+from tasks.plan.base import Base, refusals
+from tasks.plan.draft import Draft
+from tasks.plan.estimate import block_seconds, estimate_from
+from tasks.plan.speed import SHEETS, speed_of
+
+FIXTURE = Path(__file__).parent.parent / "fixtures" / "gemma-4-31b-it"
+H100 = Hardware(
+    cpus=16,
+    ram=256 << 30,
+    disk_free=1 << 40,
+    gpu="NVIDIA H100 80GB HBM3",
+    gpus=1,
+    vram=85_520_809_984,
+)
+TWO_CORES = Hardware(cpus=2, ram=24 << 30, disk_free=1 << 38)
+REFERENCE = load_recipe("gemma-4-31b-it-nvfp4")
+
+
+@lru_cache
+def gemma() -> tuple[dict[str, Any], dict[str, TensorSpec]]:
+    config = json.loads((FIXTURE / "config.json").read_text())
+    stored = json.loads(gzip.decompress((FIXTURE / "tensors.json.gz").read_bytes()))
+    return config, {name: TensorSpec(d, tuple(shape)) for name, (d, shape) in stored.items()}
+
+
+def planned(recipe: Recipe = REFERENCE, hardware: Hardware = H100) -> Estimate:
+    config, tensors = gemma()
+    return estimate_from(config, tensors, recipe, hardware)
+
+
+def test_gemma_4_31b_shrinks_from_62_to_20_gb() -> None:
+    """The reference release: the card's 62 GB become about 20 GB; the plan's table says so."""
+    config, tensors = gemma()
+    found = planned()
+    base = Base("google/gemma-4-31B-it", "c" * 40, config, "", RemoteCheckpoint(tensors, {}, 0))
+    table = Draft(base, "", REFERENCE, {}, H100, found).markdown()
+    assert "| base | 62.5 GB |" in table
+    assert "| release | 20.4 GB (33%) |" in table
+    assert "410 in 60 blocks" in table
+    assert refusals(base, REFERENCE) == []
+
+
+def test_release_bytes_are_those_of_the_formats() -> None:
+    """An independent count: 4.5 bits a quantized weight and two scalars, BF16 for the rest."""
+    found = planned()
+    kept = found.parameters - found.quantized_parameters
+    packed = found.quantized_parameters * 4.5 / 8 + found.quantized_modules * 8
+    assert found.release == packed + 2 * kept
+    assert found.base == 2 * found.parameters
+    hidden, wide, vocabulary = 5376, 21504, 262_144
+    sliding = hidden * (2 * 8192 + 2 * 4096) + 3 * hidden * wide
+    full = hidden * (2 * 16384 + 2048) + 3 * hidden * wide
+    assert found.quantized_parameters == 50 * sliding + 10 * full
+    assert kept > vocabulary * hidden
+
+
+def test_an_h100_takes_what_was_measured() -> None:
+    """40.6 s for a sliding block and 35.8 GB of peak VRAM, within a tenth."""
+    sliding = 5376 * (2 * 8192 + 2 * 4096) + 3 * 5376 * 21504
+    assert block_seconds(sliding, REFERENCE, speed_of(H100)) == pytest.approx(40.6, rel=0.1)
+    assert planned().vram == pytest.approx(35.8e9, rel=0.1)
+    assert 0.7 < planned().hours < 2.5
+
+
+def test_two_cores_take_what_was_measured() -> None:
+    """4.9 s a block of 983,040 parameters, 20 iterations of 8 x 128 tokens, within a fifth."""
+    recipe = load_recipe("demo", {"tuning.iters": 20, "tuning.batch_size": 8})
+    assert block_seconds(983_040, recipe, speed_of(TWO_CORES)) == pytest.approx(4.9, rel=0.2)
+
+
+def test_a_processor_would_take_weeks() -> None:
+    """31B without an accelerator is said to take very long, and more memory than there is."""
+    found = planned(hardware=TWO_CORES)
+    assert found.hours > 24
+    assert found.ram > TWO_CORES.ram
+    assert found.vram == 0
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    iters=st.integers(1, 1000),
+    nsamples=st.integers(8, 512),
+    seqlen=st.sampled_from([128, 512, 2048]),
+)
+def test_more_work_never_takes_less(iters: int, nsamples: int, seqlen: int) -> None:
+    """Hours, VRAM and memory grow with iterations, samples and their length."""
+
+    def of(i: int, n: int, s: int) -> Estimate:
+        changes = {"tuning.iters": i, "calibration.nsamples": n, "calibration.seqlen": s}
+        return planned(load_recipe("gemma-4-31b-it-nvfp4", changes))
+
+    less = of(iters, nsamples, seqlen)
+    for more in (of(iters + 50, nsamples, seqlen), of(iters, nsamples + 64, seqlen * 2)):
+        assert more.hours > less.hours
+        assert more.vram >= less.vram
+        assert more.ram >= less.ram
+
+
+@pytest.mark.parametrize(
+    ("name", "sheet"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA H100 PCIe", "H100 PCIe"),
+        ("NVIDIA GH200 480GB", "GH200"),
+        ("NVIDIA H200", "H200"),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA L4", "L4"),
+        ("NVIDIA A100-SXM4-80GB", "A100"),
+        ("NVIDIA RTX A6000", "RTX A6000"),
+        ("NVIDIA A10", "A10"),
+    ],
+)
+def test_an_accelerator_is_known_by_its_drivers_name(name: str, sheet: str) -> None:
+    """Names that contain each other find their own data sheet."""
+    speed = speed_of(H100.model_copy(update={"gpu": name}))
+    assert speed.known
+    assert math.isclose(speed.bandwidth, SHEETS[sheet][1] * 1e12)
+
+
+def test_an_unknown_accelerator_is_guessed_and_said_so() -> None:
+    """A name that is in no row gives a finite estimate, marked as a guess in the table."""
+    strange = H100.model_copy(update={"gpu": "Strange 9000"})
+    config, tensors = gemma()
+    base = Base("a/b", "c" * 40, config, "", RemoteCheckpoint(tensors, {}, 0))
+    found = planned(hardware=strange)
+    assert not speed_of(strange).known
+    assert "speed guessed" in Draft(base, "", REFERENCE, {}, strange, found).markdown()

@@ -1,0 +1,214 @@
+"""The card, from constructed records."""
+
+import re
+import shlex
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard, ModelCardData
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from tasks.core.errors import InputError
+from tasks.core.records import Check, ConvertRecord
+from tasks.upload.card import render
+from tasks.upload.markup import BREAKS, amount, code, text, word
+from tasks.upload.sources import Sources
+from tests.finished_stages import BASE_CARD, COMMIT, METRICS, finish_stages
+
+HUB = "https://hub.example"
+MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
+SECTIONS = [
+    "Architecture", "Optimisations", "What is quantized, and what is not", "Serve it",
+    "Evaluation", "Calibration", "How it was made", "Files", "Verify and reproduce", "Limits",
+    "Licence",
+]  # fmt: skip
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Sources:
+    return finish_stages(tmp_path, "acme/small-NVFP4")
+
+
+def parsed(card: str) -> ModelCardData:
+    data = ModelCard(card).data
+    assert isinstance(data, ModelCardData)
+    return data
+
+
+def rows(card: str) -> list[list[str]]:
+    """Cells of every table row of the page, as a reader of the rendered page sees them."""
+    page = MARKDOWN.render(ModelCard(card).text)
+    return [
+        re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)
+        for row in re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    ]
+
+
+def test_the_metadata_is_what_the_hub_reads(sources: Sources) -> None:
+    """huggingface_hub parses it, and finds base, relation, licence, data and results."""
+    data = parsed(render(sources, HUB))
+    assert data.base_model == ["acme/base-it"]
+    assert data.get("base_model_relation") == "quantized"
+    assert (data.library_name, data.pipeline_tag) == ("transformers", "image-text-to-text")
+    assert (data.license, data.language) == ("apache-2.0", ["en", "de"])
+    assert data.tags == ["nvfp4", "compressed-tensors", "vllm", "auto-round"]
+    assert data.datasets == ["roundhouse/demo-data"]
+    values = {result.metric_type: result.metric_value for result in data.eval_results or []}
+    assert values["perplexity"] == METRICS.perplexity
+    assert values["kl_divergence"] == METRICS.mean_kl
+    assert values["top1_agreement"] == METRICS.top1_agreement
+
+
+def test_every_section_is_there_in_order(sources: Sources) -> None:
+    """A reader finds what a release's card has to say under its name."""
+    assert re.findall(r"^## (.+)$", render(sources, HUB), re.MULTILINE) == SECTIONS
+
+
+def test_the_base_is_linked(sources: Sources) -> None:
+    """The rendered link leads to the base on the Hub."""
+    page = MARKDOWN.render(ModelCard(render(sources, HUB)).text)
+    assert f'<a href="{HUB}/acme/base-it">acme/base-it</a>' in page
+    assert "10.50 M parameters, of which 7.00 M are quantized" in page
+
+
+def test_figures_are_the_records(sources: Sources) -> None:
+    """Evaluation with limits, sizes, losses and digests are on the rendered page."""
+    table = rows(render(sources, HUB))
+    limits = sources.recipe.validation.limits
+    assert ["perplexity", "11.0625", "11.3437", ""] in table
+    measured = "mean KL divergence, nats a token"
+    assert [measured, "0", "0.03125", f"at most {limits.mean_kl}"] in table
+    assert ["size of the weights", "4.80 kB", "1.80 kB", "at most 0.9 of the base"] in table
+    assert ["<code>model.layers.1</code>", "0.75", "0.625", "3"] in table
+    for file in sources.convert.files:
+        cells = [f"<code>{file.path}</code>", str(file.size), f"<code>{file.sha256}</code>"]
+        assert cells in table
+
+
+def test_other_records_make_another_page(sources: Sources) -> None:
+    """No figure of the evaluation stands in the template: other records, other figures."""
+    other = METRICS.model_copy(
+        update={"perplexity": 77.7777, "mean_kl": 0.55555, "k": 123, "texts": 4321}
+    )
+    validate = sources.validate.model_copy(
+        update={"metrics": other, "kernel": "OtherKernel", "engine": "vllm 9.9"}
+    )
+    page = render(replace(sources, validate=validate), HUB)
+    assert all(s in page for s in ("77.7777", "0.55555", "123 likeliest", "4321", "OtherKernel"))
+    assert not any(s in page for s in ("11.3437", "0.03125", "EmulationNvFp4", "0.32.0"))
+
+
+def test_the_commands_are_shell_words(sources: Sources) -> None:
+    """Plain, with parsers, and text only: each command names repository, tag and context."""
+    card = render(sources, HUB)
+    blocks = re.findall(r"```bash\n(.*?)```", card, re.DOTALL)
+    commands = [shlex.split(b.replace("\\\n", "")) for b in blocks if b.startswith("vllm")]
+    plain = ["vllm", "serve", "acme/small-NVFP4", "--revision", sources.plan.release_id]
+    plain += ["--max-model-len", "1024"]
+    parsers = "--reasoning-parser gemma4 --tool-call-parser gemma4 --enable-auto-tool-choice"
+    assert [c for c in commands if c == plain]
+    assert [c for c in commands if c == plain + parsers.split()]
+    assert [c for c in commands if c == [*plain, "--limit-mm-per-prompt", '{"image": 0}']]
+    assert f"roundhouse release acme/base-it --revision {COMMIT}" in card
+
+
+def test_a_text_model_has_no_image_command(tmp_path: Path) -> None:
+    """What does not apply is not said: parsers of another family, images, an unknown licence."""
+    facts = {"plan": {"architecture": "LlamaForCausalLM", "license": ""}}
+    files = {"download": {"README.md": b"no metadata"}}
+    sources = finish_stages(tmp_path, "acme/text-NVFP4", facts=facts, files=files)
+    card = render(sources, HUB)
+    assert "--limit-mm" not in card
+    assert "parser" not in card
+    assert "names no licence" in card
+    data = parsed(card)
+    assert (data.pipeline_tag, data.license) == ("text-generation", None)
+
+
+def test_a_licence_of_its_own_is_copied(tmp_path: Path) -> None:
+    """Name and link of a licence that the Hub has no short name for travel along."""
+    named = "license: other\nlicense_name: gemma\nlicense_link: https://example.org/terms"
+    files = {"download": {"README.md": BASE_CARD.replace("license: apache-2.0", named).encode()}}
+    sources = finish_stages(tmp_path, "acme/n", facts={"plan": {"license": "gemma"}}, files=files)
+    data = parsed(render(sources, HUB))
+    assert (data.license, data.license_name) == ("other", "gemma")
+    assert data.license_link == "https://example.org/terms"
+
+
+HOSTILE = "x | y\n\n# Heading\n<script>alert(1)</script> **b** [l](http://evil) `c` ![i](u) ```"
+
+
+def test_what_a_model_answered_stays_text(sources: Sources) -> None:
+    """Markup in checks, patterns and file names: no tag, no link, no further cell, no heading."""
+    check = Check(name=HOSTILE, passed=True, seen=HOSTILE, required="")
+    ignore = (*sources.convert.ignore, HOSTILE)
+    hostile = replace(
+        sources,
+        validate=sources.validate.model_copy(update={"checks": (check,)}),
+        convert=sources.convert.model_copy(update={"ignore": ignore}),
+    )
+    page = MARKDOWN.render(ModelCard(render(hostile, HUB)).text)
+    plain = MARKDOWN.render(ModelCard(render(sources, HUB)).text)
+    for tag in ("<script", "<strong", "<a ", "<img", "<h1", "<h2"):
+        assert page.count(tag) == plain.count(tag), tag
+    assert {len(row) for row in rows(render(hostile, HUB))} == {2, 3, 4}
+    assert page.count("alert(1)") + page.count("alert&#40;1&#41;") == 3
+
+
+def test_metadata_cannot_be_broken_out_of(sources: Sources) -> None:
+    """A line of dashes in a record stays one value of the YAML."""
+    engine = "vllm\n---\nlicense: mit"
+    validate = sources.validate.model_copy(update={"engine": engine})
+    card = render(replace(sources, validate=validate), HUB)
+    front = yaml.safe_load(card.split("\n---\n")[0].removeprefix("---\n"))
+    assert front["license"] == "apache-2.0"
+    assert front["model-index"][0]["results"][0]["source"]["name"].endswith(engine)
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a`b", "```"])
+def test_a_value_that_ends_a_command_is_refused(value: str) -> None:
+    """Rather no card than a command that runs something else."""
+    with pytest.raises(InputError):
+        word(value)
+
+
+@given(st.text(max_size=60))
+def test_escaped_text_renders_as_itself(value: str) -> None:
+    """CommonMark renders an escaped value as the value, in a cell of a table."""
+    flat = BREAKS.sub(" ", value).strip()
+    flat = re.sub(r"\s+", " ", flat).strip()
+    for cell in (text(value), code(value)):
+        page = MARKDOWN.render(f"| a | b |\n|---|---|\n| {cell} | end |\n")
+        cells = re.findall(r"<td>(.*?)</td>", page, re.DOTALL)
+        assert len(cells) == 2
+        assert cells[1] == "end"
+        shown = re.sub(r"</?code>", "", cells[0])
+        assert "<" not in shown
+        assert re.sub(r"\s+", " ", unescape(shown)).strip() == flat
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (20_400_000_000, "20.40 GB"),
+        (5e18, "5000.00 PB"),
+    ],
+)
+def test_amounts_have_decimal_prefixes(count: float, shown: str) -> None:
+    """Bytes as people say them."""
+    assert amount(count, "B") == shown
+
+
+def test_the_shape_is_read_from_the_config(sources: Sources) -> None:
+    """A release without config.json has no table of the shape, and a page all the same."""
+    bare = ConvertRecord.model_validate(sources.convert.model_dump() | {"folder": "/nowhere"})
+    assert "hidden_size" in render(sources, HUB)
+    assert "hidden_size" not in render(replace(sources, convert=bare), HUB)

@@ -1,0 +1,130 @@
+"""Divergence and bounds, against full distributions that the servers would cut to their top k."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from tasks.validate.compare import compare, divergence
+from tasks.validate.logprobs import TextLogprobs, load, parse, save
+
+VOCABULARY = 24
+Logits = NDArray[np.float64]
+LOGITS = arrays(np.float64, (5, VOCABULARY), elements=st.floats(-8, 8))
+TOKENS = st.lists(st.integers(0, VOCABULARY - 1), min_size=5, max_size=5)
+
+
+def log_softmax(logits: Logits) -> Logits:
+    shifted = logits - logits.max(-1, keepdims=True)
+    found: Logits = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return found
+
+
+def answer(logits: Logits, tokens: list[int], k: int) -> list[dict[str, Any] | None]:
+    """What vLLM answers: null, then for each position the top k and the token that stands there."""
+    positions: list[dict[str, Any] | None] = [None]
+    for row, token in zip(log_softmax(logits), tokens, strict=True):
+        told = {token, *np.argsort(-row, kind="stable")[:k].tolist()}
+        positions.append({str(i): {"logprob": row[i], "rank": 0} for i in told})
+    return positions
+
+
+def cut(logits: Logits, tokens: list[int], k: int) -> TextLogprobs:
+    return parse(answer(logits, tokens, k), [0, *tokens], k)
+
+
+@given(p=LOGITS, q=LOGITS, tokens=TOKENS, k=st.integers(1, VOCABULARY))
+def test_divergence_is_a_lower_bound(p: Logits, q: Logits, tokens: list[int], k: int) -> None:
+    """It is never negative and never above the full KL divergence, whatever k cuts away."""
+    full = (np.exp(log_softmax(p)) * (log_softmax(p) - log_softmax(q))).sum(-1)
+    found = divergence(cut(p, tokens, k), cut(q, tokens, k))
+    assert (found >= 0).all()
+    assert (found <= full + 1e-4).all()
+
+
+@given(p=LOGITS, q=LOGITS, tokens=TOKENS)
+def test_divergence_of_whole_distributions_is_exact(
+    p: Logits, q: Logits, tokens: list[int]
+) -> None:
+    """With k the whole vocabulary it is the KL divergence itself."""
+    full = (np.exp(log_softmax(p)) * (log_softmax(p) - log_softmax(q))).sum(-1)
+    found = divergence(cut(p, tokens, VOCABULARY), cut(q, tokens, VOCABULARY))
+    assert found == pytest.approx(full, abs=1e-4)
+
+
+@given(p=LOGITS, q=LOGITS, tokens=TOKENS, k=st.integers(1, VOCABULARY - 1))
+def test_divergence_by_hand(p: Logits, q: Logits, tokens: list[int], k: int) -> None:
+    """It equals the formula worked out id by id, in plain Python."""
+    found = divergence(cut(p, tokens, k), cut(q, tokens, k))
+    for row, token in enumerate(tokens):
+        lp, lq = log_softmax(p)[row], log_softmax(q)[row]
+        tops = [set(np.argsort(-side, kind="stable")[:k].tolist()) for side in (lp, lq)]
+        shared = (tops[0] & tops[1]) | {token}
+        mass = max(1 - sum(np.exp(lp[i]) for i in shared), 1e-6)
+        other = max(1 - sum(np.exp(lq[i]) for i in shared), 1e-6)
+        want = sum(np.exp(lp[i]) * (lp[i] - lq[i]) for i in shared) + mass * np.log(mass / other)
+        assert found[row] == pytest.approx(max(want, 0), abs=1e-4)
+
+
+@given(p=LOGITS, tokens=TOKENS, k=st.integers(1, VOCABULARY))
+def test_a_model_does_not_differ_from_itself(p: Logits, tokens: list[int], k: int) -> None:
+    """Equal answers diverge by nothing, agree everywhere, and have the ratio 1."""
+    text = cut(p, tokens, k)
+    found = compare([text], [text])
+    assert found.metrics.mean_kl == 0
+    assert found.metrics.perplexity_ratio == 1
+    assert found.metrics.top1_agreement == 1
+    assert found.bounds.mean_kl == 0
+
+
+def _texts(spread: list[float], lengths: list[int]) -> tuple[list[TextLogprobs], ...]:
+    """Bases and candidates; a candidate's logits differ by noise of the given spread."""
+    rng = np.random.default_rng(0)
+    bases, candidates = [], []
+    for sigma, length in zip(spread, lengths, strict=True):
+        logits = rng.normal(0, 2, (length, VOCABULARY))
+        tokens = rng.integers(VOCABULARY, size=length).tolist()
+        bases.append(cut(logits, tokens, 8))
+        candidates.append(cut(logits + rng.normal(0, sigma, logits.shape), tokens, 8))
+    return bases, candidates
+
+
+def test_metrics_weigh_every_position_alike() -> None:
+    """Means over texts of unequal length are those over all positions together."""
+    bases, candidates = _texts([0.1, 0.5, 1.0], [7, 30, 180])
+    metrics = compare(bases, candidates).metrics
+    kl = np.concatenate([divergence(b, c) for b, c in zip(bases, candidates, strict=True)])
+    loss = [np.concatenate([t.actual for t in texts]) for texts in (bases, candidates)]
+    assert metrics.tokens == 217
+    assert metrics.mean_kl == pytest.approx(kl.mean())
+    assert metrics.p99_kl == pytest.approx(np.quantile(kl, 0.99))
+    assert metrics.perplexity == pytest.approx(np.exp(-loss[1].mean()), rel=1e-5)
+    assert metrics.perplexity_ratio == pytest.approx(
+        np.exp(loss[0].mean() - loss[1].mean()), rel=1e-5
+    )
+
+
+def test_bounds_are_of_texts() -> None:
+    """Bounds lie on the far side of the means, and unequal texts push them further out."""
+    even = compare(*_texts([0.5] * 24, [40] * 24))
+    uneven = compare(*_texts([0.05] * 12 + [0.95] * 12, [40] * 24))
+    for found in (even, uneven):
+        assert found.bounds.mean_kl > found.metrics.mean_kl
+        assert found.bounds.perplexity_ratio > found.metrics.perplexity_ratio
+        assert found.bounds.top1_agreement < found.metrics.top1_agreement
+    gaps = [found.bounds.mean_kl / found.metrics.mean_kl for found in (even, uneven)]
+    assert gaps[1] > 1 + 2 * (gaps[0] - 1)
+
+
+def test_logprobs_survive_a_file(tmp_path: Any) -> None:
+    """What was measured is read back bit for bit, in order."""
+    bases, _ = _texts([0.1] * 12, list(range(3, 15)))
+    save(tmp_path / "results.safetensors", bases)
+    again = load(tmp_path / "results.safetensors")
+    for before, after in zip(bases, again, strict=True):
+        for name, values in vars(before).items():
+            np.testing.assert_array_equal(values, getattr(after, name))
