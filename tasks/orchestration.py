@@ -3,7 +3,6 @@
 With the `task.py` files this is the only module below the flows that imports Prefect.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from uuid import UUID
 from prefect import Task, task
 from prefect.artifacts import (
     Artifact,
+    create_markdown_artifact,
     create_progress_artifact,
     update_progress_artifact,
 )
@@ -97,22 +97,22 @@ class PrefectReporter:
 
 @contextmanager
 def failures_told() -> Iterator[None]:
-    """Keep a failure of our own kind as an artifact, so that others learn more than its text."""
+    """Keep a failure of our own kind as artifacts: one for people, one for the caller."""
     try:
         yield
     except RoundhouseError as error:
-        Artifact(
-            type="json",
-            key=FAILURE_KEY,
-            description=str(error),
-            data=json.dumps(
-                {
-                    "kind": type(error).__name__,
-                    "what": error.what,
-                    "expected": error.expected,
-                    "found": error.found,
-                    "remedy": error.remedy,
-                }
-            ),
-        ).create()
+        _tell(error)
         raise
+
+
+def _tell(error: RoundhouseError) -> None:
+    kind = type(error).__name__
+    parts = {
+        "what": error.what,
+        "expected": error.expected,
+        "found": error.found,
+        "remedy": error.remedy,
+    }
+    failure = {"kind": kind, **parts}
+    Artifact(type="json", key=FAILURE_KEY, description=error.what, data=failure).create()
+    create_markdown_artifact(key="what-went-wrong", markdown=f"# {kind}\n\n```\n{error}\n```\n")

@@ -1,0 +1,120 @@
+"""Starting a release from the command line and following it to its end."""
+
+import json
+import time
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from rich.console import Console
+
+from flows import artifacts
+from flows.remote import read_failure
+from flows.summary import SUMMARY_KEY, Summary
+from tasks.core.errors import (
+    CanceledError,
+    InputError,
+    MachineError,
+    PermanentError,
+    TransientError,
+)
+
+DEPLOYMENT = "release/default"
+POLL_SECONDS = 0.5
+
+
+def submit(client: SyncPrefectClient, parameters: dict[str, Any]) -> FlowRun:
+    """Create a run of the release deployment.
+
+    Raises:
+        InputError: the parameters do not fit the deployment's schema.
+        MachineError: the deployment does not exist.
+    """
+    try:
+        deployment = client.read_deployment_by_name(DEPLOYMENT)
+        return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+    except ObjectNotFound:
+        raise MachineError(
+            f"the deployment {DEPLOYMENT} does not exist",
+            remedy="roundhouse up, or prefect deploy --all against your server",
+        ) from None
+    except PrefectHTTPStatusError as error:
+        raise InputError("the run was refused", found=error.response.text) from None
+
+
+def follow(client: SyncPrefectClient, run_id: UUID, console: Console) -> Summary:
+    """Print what a run and its children do until it ends.
+
+    Raises:
+        RoundhouseError: what the run raised.
+        CanceledError: it was canceled.
+    """
+    told = _Told(console)
+    while True:
+        run = client.read_flow_run(run_id)
+        _tell(client, run_id, told)
+        if run.state is not None and run.state.is_final():
+            return _outcome(client, run)
+        time.sleep(POLL_SECONDS)
+
+
+class _Told:
+    """What was printed already, so that each line is printed once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: dict[str, str] = {}
+
+    def tell(self, stage: str, line: str) -> None:
+        if self._last.get(stage) != line:
+            self._last[stage] = line
+            self._console.print(f"[bold]{stage:<10}[/] {line}", highlight=False)
+
+
+def _tell(client: SyncPrefectClient, run_id: UUID, told: _Told) -> None:
+    for artifact in reversed(artifacts.newest_first(client, _family(client, run_id))):
+        if artifact.type == "progress" and artifact.key:
+            stage = artifact.key.removesuffix("-progress")
+            told.tell(stage, f"{float(str(artifact.data)):5.1f} %  {artifact.description or ''}")
+
+
+def _family(client: SyncPrefectClient, run_id: UUID) -> list[UUID]:
+    children = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id])
+        )
+    )
+    return [run_id, *(child.id for child in children)]
+
+
+def _outcome(client: SyncPrefectClient, run: FlowRun) -> Summary:
+    state = run.state
+    if state is not None and state.is_completed():
+        left = artifacts.newest_first(client, [run.id], SUMMARY_KEY)
+        return Summary.model_validate(artifacts.mapping(left[0]))
+    if state is not None and state.is_cancelled():
+        raise CanceledError(f"the run {run.name} was canceled")
+    if state is not None and state.is_crashed():
+        raise TransientError(f"the run {run.name} crashed", found=state.message or "")
+    raise read_failure(client, run.id) or PermanentError(
+        f"the run {run.name} failed", found=(state.message if state else None) or "no message"
+    )
+
+
+def release(parameters: dict[str, Any], console: Console, ui: str) -> Summary:
+    """Start a release, follow it, and return its outcome."""
+    with get_client(sync_client=True) as client:
+        run = submit(client, parameters)
+        console.print(f"run {run.name}: {ui}/runs/flow-run/{run.id}", highlight=False)
+        return follow(client, run.id, console)
+
+
+def dump(summary: Summary) -> str:
+    """The outcome as JSON for a file or a program."""
+    return json.dumps(summary.model_dump(), indent=2) + "\n"

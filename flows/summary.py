@@ -1,0 +1,141 @@
+"""What a finished release shows: Prefect artifacts, and the JSON that the command line reads."""
+
+from prefect.artifacts import (
+    Artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+
+from tasks.core.manifest import Frozen, StageRecord
+from tasks.core.recipe import Recipe
+from tasks.core.records import (
+    ArchiveRecord,
+    DownloadRecord,
+    PlanRecord,
+    UploadRecord,
+    ValidateRecord,
+)
+
+SUMMARY_KEY = "release-summary"
+GB = 1e9
+
+
+class Summary(Frozen):
+    """The outcome of a release, as `var/demo.json` has it.
+
+    Attributes:
+        release_id: name of the release, its tag on the Hub.
+        base_dir: folder of the base's files.
+        checkpoint_dir: folder of the release's checkpoint.
+        hub_repo: repository of the release.
+        hub_revision: its commit.
+        hub_url: link to it.
+        archive: S3 address of the archive.
+        verdict: of the validation.
+        report: path of the evidence report.
+        seconds: how long each stage took when it was made.
+    """
+
+    release_id: str
+    base_dir: str
+    checkpoint_dir: str
+    hub_repo: str
+    hub_revision: str
+    hub_url: str
+    archive: str
+    verdict: str
+    report: str
+    seconds: dict[str, float]
+
+
+def publish(
+    plan: PlanRecord,
+    making: tuple[StageRecord, ...],
+    validate: ValidateRecord,
+    upload: UploadRecord,
+    archive: ArchiveRecord,
+    recipe: Recipe,
+) -> Summary:
+    """Write the artifacts of a finished release and return its summary."""
+    stages = (plan, *making, validate, upload, archive)
+    summary = summarize(stages, validate, upload, archive, plan)
+    create_markdown_artifact(
+        key="release", markdown=_markdown(plan, validate, upload, archive, recipe)
+    )
+    create_table_artifact(key="stages", table=_table(stages), description="What each stage made")
+    create_link_artifact(key="hub", link=upload.url, link_text=f"{upload.repo} on the Hub")
+    create_link_artifact(
+        key="report",
+        link=f"{upload.url}/blob/{upload.tag}/roundhouse/report.html",
+        link_text="Evidence report",
+    )
+    Artifact(
+        type="json",
+        key=SUMMARY_KEY,
+        description="The outcome, for programs",
+        data=summary.model_dump(),
+    ).create()
+    return summary
+
+
+def summarize(
+    stages: tuple[StageRecord, ...],
+    validate: ValidateRecord,
+    upload: UploadRecord,
+    archive: ArchiveRecord,
+    plan: PlanRecord,
+) -> Summary:
+    """The outcome of a release from its records."""
+    folders = {record.stage: record.path for record in stages}
+    base = next(record for record in stages if isinstance(record, DownloadRecord))
+    return Summary(
+        release_id=plan.release_id,
+        base_dir=str(base.path),
+        checkpoint_dir=str(folders["convert"]),
+        hub_repo=upload.repo,
+        hub_revision=upload.commit,
+        hub_url=upload.url,
+        archive=archive.uri,
+        verdict=validate.verdict,
+        report=str(validate.path / "report.html"),
+        seconds={record.stage: record.seconds for record in stages},
+    )
+
+
+def _table(stages: tuple[StageRecord, ...]) -> list[list[str]]:
+    rows = [
+        [r.stage, f"{r.seconds:.1f}", str(len(r.files)), f"{r.size / GB:.3f}", r.digest[:12]]
+        for r in stages
+    ]
+    return [["stage", "seconds", "files", "GB", "digest"], *rows]
+
+
+def _markdown(
+    plan: PlanRecord,
+    validate: ValidateRecord,
+    upload: UploadRecord,
+    archive: ArchiveRecord,
+    recipe: Recipe,
+) -> str:
+    m, limits = validate.metrics, recipe.validation.limits
+    return f"""# {validate.verdict}: {upload.repo}
+
+| | |
+|---|---|
+| release | `{plan.release_id}` |
+| base | {plan.base} at `{plan.commit[:12]}` |
+| Hub | [{upload.repo}]({upload.url}) at `{upload.commit[:12]}`, tag `{upload.tag}` |
+| archive | `{archive.uri}` |
+| numerics measured | {validate.numerics} ({validate.kernel}, {validate.engine}) |
+
+| measure | base | release | limit |
+|---|---|---|---|
+| perplexity | {m.base_perplexity:.3f} | {m.perplexity:.3f} | |
+| perplexity ratio | 1 | {m.perplexity_ratio:.4f} | at most {limits.perplexity_ratio} |
+| mean KL (top {m.k} and tail), nats | 0 | {m.mean_kl:.5f} | at most {limits.mean_kl} |
+| top-1 agreement | 1 | {m.top1_agreement:.4f} | at least {limits.top1_agreement} |
+
+{sum(c.passed for c in validate.checks)} of {len(validate.checks)} checks passed on {m.tokens:,} \
+held-out tokens of {m.texts} texts.
+"""
