@@ -105,6 +105,7 @@ def _outcome(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("verdict", summary["verdict"]),
         ("report", summary["report"]),
         ("seconds", ", ".join(f"{stage} {value:.1f}" for stage, value in seconds.items())),
+        ("wall", f"{summary['wall']:.1f} s, of which the stages {sum(seconds.values()):.1f} s"),
     ]
 
 
@@ -145,7 +146,7 @@ def plan(
     from tasks.core.recipe import load_recipe
     from tasks.plan import preview
 
-    _connect()
+    _connect(needed=False)
     settings = Settings()
     hub = Hub.from_settings(settings)
     found = preview.preview(base, revision, load_recipe(recipe), hub, settings)
@@ -183,7 +184,7 @@ def restore(
     from tasks.archive import restore as stage
     from tasks.clients.s3 import Store
 
-    _connect()
+    _connect(needed=False)
     stage.restore(uri, folder, Store.from_settings(Settings()), _Printed())
     out.print(f"restored to {folder}", highlight=False)
 
@@ -198,13 +199,24 @@ class _Printed:
         err.print(f"{100 * fraction:5.1f} %  {message}", highlight=False)
 
 
-def _connect() -> None:
-    """Use the embedded stack where nothing else is configured and one is up."""
+def _connect(*, needed: bool = True) -> None:
+    """Use the embedded stack where nothing else is configured.
+
+    Args:
+        needed: whether there must be one; else the public Hub and AWS are used without it.
+
+    Raises:
+        InputError: it is needed and there is none.
+    """
     if os.environ.get("PREFECT_API_URL"):
         return
     from infra.local import stack
 
-    os.environ.update(stack.environment(Settings().home))
+    try:
+        os.environ.update(stack.environment(Settings().home))
+    except InputError:
+        if needed:
+            raise
 
 
 def _show(values: dict[str, Any], *, as_json: bool) -> None:

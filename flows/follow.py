@@ -110,9 +110,11 @@ def _outcome(client: SyncPrefectClient, run: FlowRun) -> Summary:
 def release(parameters: dict[str, Any], console: Console, ui: str) -> Summary:
     """Start a release, follow it, and return its outcome."""
     with get_client(sync_client=True) as client:
+        started = time.monotonic()
         run = submit(client, parameters)
         console.print(f"run {run.name}: {ui}/runs/flow-run/{run.id}", highlight=False)
-        return follow(client, run.id, console)
+        summary = follow(client, run.id, console)
+        return summary.model_copy(update={"wall": round(time.monotonic() - started, 1)})
 
 
 def dump(summary: Summary) -> str:

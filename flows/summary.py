@@ -35,6 +35,7 @@ class Summary(Frozen):
         verdict: of the validation.
         report: path of the evidence report.
         seconds: how long each stage took when it was made.
+        wall: seconds from submitting the run to its end, for whoever followed it.
     """
 
     release_id: str
@@ -47,6 +48,7 @@ class Summary(Frozen):
     verdict: str
     report: str
     seconds: dict[str, float]
+    wall: float = 0.0
 
 
 def publish(

@@ -50,7 +50,7 @@ def test_the_reference_recipe_is_the_reference_release() -> None:
         ("scheme", "INT4"),
         ("keep", ["("]),
         ("name", "../up"),
-        ("calibration.image_samples", 17),
+        ("calibration.image_samples", 33),
         ("calibration.images", None),
         ("calibration.source.repo", "a/b/c"),
         ("validation.limits.mean_kl", float("inf")),
