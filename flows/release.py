@@ -27,6 +27,7 @@ from tasks.plan.task import plan
 from tasks.upload.task import upload
 
 CUSTOM = "custom"
+REPO = r"^[\w.-]+/[\w.-]+$"
 RecipeName = Enum("RecipeName", {n: n for n in [*shipped_recipes(), CUSTOM]}, type=str)  # type: ignore[misc]
 
 
@@ -50,55 +51,26 @@ def choose_recipe(
     on_cancellation=[cancel_children],
 )
 def release(
-    base: Annotated[
-        str,
-        Field(
-            title="Base model",
-            description="Repository of the base model on the Hub.",
-            examples=["google/gemma-4-31B-it"],
-            pattern=r"^[\w.-]+/[\w.-]+$",
-        ),
-    ],
-    target: Annotated[
-        str,
-        Field(
-            title="Target repository",
-            description="Where the release is published; it is made if it does not exist.",
-            examples=["your-org/gemma-4-31B-it-NVFP4"],
-            pattern=r"^[\w.-]+/[\w.-]+$",
-        ),
-    ],
-    recipe: Annotated[
-        RecipeName,
-        Field(
-            title="Recipe",
-            description="A shipped recipe, or `custom` with the values under Custom recipe.",
-        ),
-    ] = RecipeName.demo,  # type: ignore[attr-defined]
-    revision: Annotated[
-        str,
-        Field(
-            title="Revision",
-            description="Branch, tag or commit of the base; it is pinned to a commit.",
-        ),
-    ] = "main",
-    changes: Annotated[
-        dict[str, Any],
-        Field(
-            title="Changes",
-            description='Values to change in the recipe, such as {"tuning.iters": 50}.',
-        ),
-    ] = {},  # noqa: B006 - Prefect reads the default for the form and nobody writes to it
-    custom_recipe: Annotated[
-        dict[str, Any],
-        Field(title="Custom recipe", description="A whole recipe, where Recipe is `custom`."),
-    ] = {},  # noqa: B006 - the same
+    base: Annotated[str, Field(pattern=REPO, examples=["google/gemma-4-31B-it"])],
+    target: Annotated[str, Field(pattern=REPO, examples=["your-org/gemma-4-31B-it-NVFP4"])],
+    recipe: RecipeName = RecipeName.demo,  # type: ignore[attr-defined]
+    revision: str = "main",
+    changes: dict[str, Any] = {},  # noqa: B006 - the form's default; nobody writes to it
+    custom_recipe: dict[str, Any] = {},  # noqa: B006 - the same
 ) -> None:
     """Quantize a base model and publish it, with the evidence that it is good.
 
     The base is pinned to a commit, calibrated, quantized to NVFP4 with AutoRound, converted for
     vLLM, served and compared with the base, published on the Hub in one tagged commit and archived
     to S3. A run that was made before does nothing again.
+
+    Args:
+        base: Repository of the base model on the Hub, such as google/gemma-4-31B-it.
+        target: Repository of the release, such as your-org/gemma-4-31B-it-NVFP4; made if missing.
+        recipe: A shipped recipe, or `custom` for the values under custom_recipe.
+        revision: Branch, tag or commit of the base; it is pinned to a commit.
+        changes: Values to change in the recipe by dotted key, such as {"tuning.iters": 50}.
+        custom_recipe: A whole recipe, where recipe is `custom`; docs/reference/recipes.md.
     """
     with failures_told():
         chosen = choose_recipe(RecipeName(recipe).value, changes, custom_recipe)

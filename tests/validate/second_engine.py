@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText
@@ -9,9 +10,18 @@ from transformers import AutoModelForImageTextToText
 from tasks.validate.logprobs import TextLogprobs
 
 
-def expected_logprobs(model: Path, texts: Sequence[Sequence[int]], k: int) -> list[TextLogprobs]:
-    """What the checkpoint expects, weights and activations in NVFP4, all else in BF16."""
-    loaded = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.bfloat16)
+def expected_logprobs(
+    model: Path, texts: Sequence[Sequence[int]], k: int, **options: Any
+) -> list[TextLogprobs]:
+    """What the checkpoint expects, weights and activations in NVFP4, all else in BF16.
+
+    Args:
+        model: folder of the checkpoint.
+        texts: token ids.
+        k: how many of the likeliest ids a position.
+        options: of `from_pretrained`.
+    """
+    loaded = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.bfloat16, **options)
     return [_expected(loaded, torch.tensor(text), k) for text in texts]
 
 

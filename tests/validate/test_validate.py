@@ -25,10 +25,10 @@ from tasks.validate.compare import compare
 from tasks.validate.gate import BASE_LOGPROBS, LOGPROBS
 from tasks.validate.validate import EVIDENCE, HELDOUT, REPORT, run
 from tests.finished_stages import FACTS
+from tests.validate.conftest import HELDOUT as HELDOUT_ROWS
 from tests.validate.conftest import ROOT
 
 pytestmark = pytest.mark.heavy
-DATA = ROOT / "infra/local/base_model/assets/heldout.jsonl"
 
 
 class Listener:
@@ -53,11 +53,11 @@ def recipe() -> Recipe:
     return load_recipe(
         "demo",
         {
-            "validation.heldout": {"files": str(DATA)},
+            "validation.heldout": {"files": str(HELDOUT_ROWS)},
             "validation.texts": 16,
             "validation.tokens": 128,
             "validation.strict_canaries": True,
-            "validation.limits": {"mean_kl": 0.11, "perplexity_ratio": 1.3, "top1_agreement": 0.7},
+            "validation.limits": {"mean_kl": 0.15, "perplexity_ratio": 1.3, "top1_agreement": 0.7},
         },
     )
 
@@ -149,7 +149,7 @@ def test_a_damaged_release_is_refused(
     listener = Listener()
     with pytest.raises(CheckFailed) as caught:
         _validate("damaged-1", served_base, damaged, recipe, settings, listener)
-    assert "mean KL: at most 0.11" in caught.value.expected
+    assert "mean KL: at most 0.15" in caught.value.expected
     workspace = Workspace.of_release(settings.home, "damaged-1")
     told = json.loads((workspace.scratch("validate") / "evidence" / EVIDENCE).read_text())
     assert told["verdict"] == "REGRESSION"
