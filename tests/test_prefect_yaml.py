@@ -22,7 +22,7 @@ def _flow(deployment: dict[str, Any]) -> Flow[..., Any]:
 
 
 def _name(deployment: dict[str, Any]) -> str:
-    return deployment["entrypoint"].rpartition(".")[2] + "/" + deployment["name"]
+    return f"{deployment['entrypoint'].rpartition('.')[2]}/{deployment['name']}"
 
 
 def test_top_level_keys_are_known() -> None:

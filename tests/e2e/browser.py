@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 FLAGS = (
     "--no-sandbox",
@@ -26,6 +26,6 @@ def page(width: int = 1400, height: int = 1100, *, dark: bool = False) -> Iterat
         pytest.fail("there is no chromium; type: sudo apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        scheme = "dark" if dark else "light"
-        yield browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        size: ViewportSize = {"width": width, "height": height}
+        yield browser.new_page(viewport=size, color_scheme="dark" if dark else "light")
         browser.close()
