@@ -69,7 +69,7 @@ def publish(
     create_link_artifact(key="hub", link=upload.url, link_text=f"{upload.repo} on the Hub")
     create_link_artifact(
         key="report",
-        link=f"{upload.url}/blob/{upload.tag}/roundhouse/report.html",
+        link=f"{upload.url.replace('/tree/', '/blob/', 1)}/roundhouse/evidence/report.html",
         link_text="Evidence report",
     )
     Artifact(

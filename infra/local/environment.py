@@ -39,6 +39,7 @@ def client_environment(layout: Layout, ports: Ports, credentials: Credentials) -
         **_s3(ports, credentials),
         "ROUNDHOUSE_HOME": str(layout.home),
         "ROUNDHOUSE_ARCHIVE": f"s3://{BUCKET}/releases",
+        "ROUNDHOUSE_PRIVATE": "false",
         "ROUNDHOUSE_SERVE_PYTHON": _serve_python(),
     }
 

@@ -15,9 +15,12 @@ from infra.local.daemon import Daemon
 from infra.local.layout import Layout
 from infra.local.piece import Piece
 from infra.local.start import Parts
+from infra.local.workers import WORKER
 from tasks.core.errors import RoundhouseError
 
 LOOK_SECONDS = 2.0
+DYING_SECONDS = 1.0
+"""How long a run's process may take to follow its worker."""
 
 
 def repair(layout: Layout, pieces: tuple[Piece, ...]) -> None:
@@ -39,9 +42,25 @@ def _dead(layout: Layout, piece: Piece) -> bool:
 def _start(layout: Layout, piece: Piece) -> None:
     print(f"{piece.name} died; starting it", flush=True)  # noqa: T201 - its log is its stdout
     try:
+        if piece.name.startswith(WORKER):
+            _settle_orphans(layout, piece)
         piece.up(layout)
     except RoundhouseError as error:
         print(error, flush=True)  # noqa: T201 - the same; the next look tries again
+
+
+def _settle_orphans(layout: Layout, worker: Piece) -> None:
+    """Before the worker's successor takes runs, so that none of its own can be meant."""
+    from infra.local.orphans import settle
+
+    time.sleep(DYING_SECONDS)
+    pool = worker.command[worker.command.index("--pool") + 1]
+    try:
+        settled = settle(layout.home, worker.env["PREFECT_API_URL"], pool)
+    except Exception as error:  # noqa: BLE001 - the server may be down too; heartbeats will tell
+        settled = [f"runs that died with it were not found: {error}"]
+    for line in settled:
+        print(line, flush=True)  # noqa: T201 - its log is its stdout
 
 
 def main(home: Path) -> None:

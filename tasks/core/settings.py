@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     archive: str = Field(
         default="s3://artifacts/releases", description="Where releases are archived."
     )
+    private: bool = Field(
+        default=True, description="Whether a target repository that is made is private."
+    )
     serve_python: Path = Field(
         default=Path(".venv/serve/bin/python"),
         description="The Python of the serving environment (vLLM).",

@@ -48,8 +48,14 @@ class Release:
         return {**own, **self.documents}
 
 
-def publish(release: Release, hub: Hub, reporter: Reporter) -> str:
+def publish(release: Release, hub: Hub, reporter: Reporter, *, private: bool = True) -> str:
     """The commit that is tagged as this release, made if there is none.
+
+    Args:
+        release: what is published.
+        hub: where.
+        reporter: told what was done.
+        private: whether the repository, if it is made, is private.
 
     Raises:
         IntegrityError: the tag or the commit holds other files than this release.
@@ -62,7 +68,7 @@ def publish(release: Release, hub: Hub, reporter: Reporter) -> str:
         reporter.note(f"{release.repo} has the tag {release.tag} already")
         return tagged
     hub.can_write(release.repo)
-    hub.create_repo(release.repo)
+    hub.create_repo(release.repo, private=private)
     commit = _untagged(release, hub) or _commit(release, hub, reporter)
     _agree(release, commit, hub)
     hub.create_tag(release.repo, release.tag, commit, release.origin)

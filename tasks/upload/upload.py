@@ -74,7 +74,7 @@ def run(
         write_documents(sources, folder, settings.hub_url)
         release = _release(sources, folder)
         refuse_secrets(release.paths.values(), settings)
-        commit = publish(release, hub, reporter)
+        commit = publish(release, hub, reporter, private=settings.private)
         _adopt(release, commit, folder, hub)
         return {
             "repo": release.repo,

@@ -9,6 +9,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,6 +148,10 @@ class Aviary:
             http_client=DefaultHttpxClient(trust_env=False),
         )
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
     def answered(self, name: str, canary: Canary, *, stream: bool = False) -> Check:
         """Whether a canary is answered, and rightly where that is asked for.
 
@@ -221,13 +226,14 @@ def check_canaries(
     Raises:
         ServingUnavailable: the server went away.
     """
-    aviary = Aviary(server, strict=strict)
     checks = []
-    for number, name in enumerate(names):
-        reporter.update(number / (len(names) + 1), f"canary: {name}")
-        checks.append(aviary.answered(f"canary: {name}", CANARIES[name]))
-    reporter.update(len(names) / (len(names) + 1), "canary: streaming")
-    return [*checks, aviary.answered("canary: streaming", CHAT, stream=True)]
+    with closing(Aviary(server, strict=strict)) as aviary:
+        for number, name in enumerate(names):
+            reporter.update(number / (len(names) + 1), f"canary: {name}")
+            checks.append(aviary.answered(f"canary: {name}", CANARIES[name]))
+        reporter.update(len(names) / (len(names) + 1), "canary: streaming")
+        checks.append(aviary.answered("canary: streaming", CHAT, stream=True))
+    return checks
 
 
 def check_text_only(server: Server, *, strict: bool) -> list[Check]:
@@ -236,8 +242,8 @@ def check_text_only(server: Server, *, strict: bool) -> list[Check]:
     Raises:
         ServingUnavailable: the server went away.
     """
-    aviary = Aviary(server, strict=strict)
-    return [
-        aviary.refused("text only: image refused", IMAGE),
-        aviary.answered("text only: chat", CHAT),
-    ]
+    with closing(Aviary(server, strict=strict)) as aviary:
+        return [
+            aviary.refused("text only: image refused", IMAGE),
+            aviary.answered("text only: chat", CHAT),
+        ]

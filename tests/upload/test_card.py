@@ -83,7 +83,12 @@ def test_figures_are_the_records(sources: Sources) -> None:
     assert ["perplexity", "11.0625", "11.3437", ""] in table
     measured = "mean KL divergence, nats a token"
     assert [measured, "0", "0.03125", f"at most {limits.mean_kl}"] in table
-    assert ["size of the weights", "4.80 kB", "1.80 kB", "at most 0.9 of the base"] in table
+    assert [
+        "size of the weights",
+        "4.80 kB",
+        "1.80 kB",
+        f"at most {limits.size_ratio} of the base",
+    ] in table
     assert ["<code>model.layers.1</code>", "0.75", "0.625", "3"] in table
     for file in sources.convert.files:
         cells = [f"<code>{file.path}</code>", str(file.size), f"<code>{file.sha256}</code>"]
