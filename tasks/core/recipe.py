@@ -75,15 +75,14 @@ class Tuning(Frozen):
     """How AutoRound tunes the rounding.
 
     Attributes:
-        tuner: `autoround` is AutoRound's own SignRound, tensor for tensor; `fused` is the same
-            algorithm with kernels of our own, several times as fast.
+        tuner: `autoround` is AutoRound's own SignRound, tensor for tensor.
         iters: sign-gradient steps a block; 0 rounds to nearest.
         batch_size: calibration samples a step.
         seed: of the sampler.
         learning_rate: step of the rounding offsets; null is 1 / iters, as AutoRound has it.
     """
 
-    tuner: Literal["autoround", "fused"] = "autoround"
+    tuner: Literal["autoround"] = "autoround"
     iters: Annotated[int, Field(ge=0, le=10_000)] = 200
     batch_size: Count = 8
     seed: int = 42
