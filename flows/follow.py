@@ -1,10 +1,12 @@
 """Starting a release from the command line and following it to its end."""
 
+import contextlib
 import json
 import time
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -35,6 +37,7 @@ def submit(client: SyncPrefectClient, parameters: dict[str, Any]) -> FlowRun:
     Raises:
         InputError: the parameters do not fit the deployment's schema.
         MachineError: the deployment does not exist.
+        TransientError: the server does not answer.
     """
     try:
         deployment = client.read_deployment_by_name(DEPLOYMENT)
@@ -43,6 +46,13 @@ def submit(client: SyncPrefectClient, parameters: dict[str, Any]) -> FlowRun:
         raise MachineError(
             f"the deployment {DEPLOYMENT} does not exist",
             remedy="roundhouse up, or prefect deploy --all against your server",
+        ) from None
+    except httpx.TransportError as error:
+        raise TransientError(
+            "the Prefect server does not answer",
+            expected=f"a server at {client.api_url}",
+            found=str(error),
+            remedy="roundhouse status says what of the embedded stack runs; then try again",
         ) from None
     except PrefectHTTPStatusError as error:
         raise InputError("the run was refused", found=error.response.text) from None
@@ -57,10 +67,11 @@ def follow(client: SyncPrefectClient, run_id: UUID, console: Console) -> Summary
     """
     told = _Told(console)
     while True:
-        run = client.read_flow_run(run_id)
-        _tell(client, run_id, told)
-        if run.state is not None and run.state.is_final():
-            return _outcome(client, run)
+        with contextlib.suppress(httpx.TransportError):  # a restarting server is waited for
+            run = client.read_flow_run(run_id)
+            _tell(client, run_id, told)
+            if run.state is not None and run.state.is_final():
+                return _outcome(client, run)
         time.sleep(POLL_SECONDS)
 
 

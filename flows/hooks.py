@@ -11,7 +11,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.states import Cancelling
+
+from flows.remote import cancel
 
 LIVE = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]
 
@@ -26,4 +27,4 @@ def cancel_children(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
             )
         )
         for child in children:
-            client.set_flow_run_state(child.id, Cancelling(), force=True)
+            cancel(client, child.id)

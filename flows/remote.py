@@ -5,10 +5,12 @@ running; both are mended here. A child's record is read from the workspace, its 
 artifact.
 """
 
+import contextlib
 import time
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
@@ -83,10 +85,12 @@ def _run_child(deployment: str, parameters: dict[str, Any]) -> None:
 
 
 def _wait(client: SyncPrefectClient, run_id: UUID) -> FlowRun:
+    """Wait for a run's end; a server that is away for a while must not end the run."""
     while True:
-        run = client.read_flow_run(run_id)
-        if run.state is not None and run.state.is_final():
-            return run
+        with contextlib.suppress(httpx.TransportError):
+            run = client.read_flow_run(run_id)
+            if run.state is not None and run.state.is_final():
+                return run
         time.sleep(POLL_SECONDS)
 
 

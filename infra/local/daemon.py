@@ -65,7 +65,7 @@ class Daemon:
             raise ServingError(
                 f"{self._name} cannot be started",
                 found=done.stderr.strip()[-500:],
-                remedy="make the environments again: make setup",
+                remedy="make the environments again: make env",
             )
 
     def stop(self, grace: float = GRACE_SECONDS) -> None:

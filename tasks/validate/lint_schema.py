@@ -23,7 +23,7 @@ def check(candidate: Path, serve_python: Path) -> Check:
     if not serve_python.is_file():
         return _failed(
             f"there is no {serve_python}",
-            "a serving environment: run `make setup`, or set ROUNDHOUSE_SERVE_PYTHON to its Python",
+            "a serving environment: run `make serve`, or set ROUNDHOUSE_SERVE_PYTHON to its Python",
         )
     answers: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -100,6 +100,14 @@ def test_a_hub_that_is_away_is_worth_another_try() -> None:
     assert "HubUnavailable" in said.err
 
 
+def test_a_server_that_is_away_is_worth_another_try() -> None:
+    """A release whose Prefect server does not answer ends with exit 3 and says where it looked."""
+    said = roundhouse("release", "acme/base", "--to", "acme/out")
+    assert said.status == 3
+    assert "does not answer" in said.err
+    assert NOWHERE in said.err
+
+
 def test_a_checkpoint_that_fails_its_checks_ends_with_1(tmp_path: Path) -> None:
     """`lint` names what fails and exits 1."""
     for name, content in base_files().items():
