@@ -78,7 +78,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Iterator
 
 def pids(home: Path) -> dict[str, int | None]:
     found = stack.status(home)
-    assert found.well, found
+    assert found.well, "\n".join(f"{p.name} {p.state} {p.detail}" for p in found.pieces)
     return {piece.name: piece.pid for piece in found.pieces}
 
 
