@@ -80,11 +80,11 @@ class _Told:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._last: dict[str, str] = {}
+        self._last: dict[UUID, str] = {}
 
-    def tell(self, stage: str, line: str) -> None:
-        if self._last.get(stage) != line:
-            self._last[stage] = line
+    def tell(self, artifact: UUID, stage: str, line: str) -> None:
+        if self._last.get(artifact) != line:
+            self._last[artifact] = line
             self._console.print(f"[bold]{stage:<10}[/] {line}", highlight=False)
 
 
@@ -92,7 +92,8 @@ def _tell(client: SyncPrefectClient, run_id: UUID, told: _Told) -> None:
     for artifact in reversed(artifacts.newest_first(client, _family(client, run_id))):
         if artifact.type == "progress" and artifact.key:
             stage = artifact.key.removesuffix("-progress")
-            told.tell(stage, f"{float(str(artifact.data)):5.1f} %  {artifact.description or ''}")
+            line = f"{float(str(artifact.data)):5.1f} %  {artifact.description or ''}"
+            told.tell(artifact.id, stage, line)
 
 
 def _family(client: SyncPrefectClient, run_id: UUID) -> list[UUID]:

@@ -47,7 +47,9 @@ def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> boo
 def stage_task(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A Prefect task with the house policy: back-off with jitter, for transient errors only.
 
-    Results are not cached by Prefect: the workspace knows what is finished, and verifies it.
+    Results are not cached by Prefect: the workspace knows what is finished, and verifies it. The
+    task carries no tags: for each, Prefect asks the server for a concurrency slot, which SQLite
+    often refuses at first, and the client then waits two seconds.
     """
     return task(
         name=name,
@@ -58,7 +60,6 @@ def stage_task(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
         retry_condition_fn=is_transient,
         cache_policy=NO_CACHE,
         persist_result=False,
-        tags=["stage", name],
     )
 
 

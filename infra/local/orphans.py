@@ -1,11 +1,14 @@
-"""Deals at once with runs that died with their worker.
+"""Deals at once with runs that lost their worker.
 
 Prefect notices them by their missing heartbeats, minutes later; on this machine their processes can
-be looked for. A run that another run waits for is called crashed, and the other tries again; a run
-that stands alone is scheduled again, since stages that are finished are not repeated. A run whose
-process outlived its worker is left alone.
+be looked for. A run writes its log through its worker, and would be ended by its first line after
+the worker's death; so what is left of it is ended here. A run that another run waits for is called
+crashed, and the other tries again; a run that stands alone is scheduled again, since stages that
+are finished are not repeated.
 """
 
+import contextlib
+from collections import defaultdict
 from pathlib import Path
 
 import psutil
@@ -23,10 +26,12 @@ from prefect.states import AwaitingRetry, Cancelled, Crashed
 from infra.local.ending import marked
 
 RUN_ID = "PREFECT__FLOW_RUN_ID"
+ENGINE = "prefect.engine"
+"""Module that a run's own process runs; `infra.local.pools` names it."""
 
 
 def settle(home: Path, api: str, pool: str) -> list[str]:
-    """Settle runs of a pool that are said to run and have no process.
+    """Settle runs of a pool that are said to run and have no process under a worker.
 
     Args:
         home: the stack's home.
@@ -34,7 +39,7 @@ def settle(home: Path, api: str, pool: str) -> list[str]:
         pool: name of the dead worker's pool.
 
     Returns:
-        One line for each run.
+        One line for each run that was settled.
     """
     running = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
     with SyncPrefectClient(api=api) as client:
@@ -42,9 +47,12 @@ def settle(home: Path, api: str, pool: str) -> list[str]:
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=running)),
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
         )
-        alive = _alive(home)
-        lost = {run.id: (run, _fate(run)) for run in runs if str(run.id) not in alive}
+        processes = _processes(home)
+        lost = {run.id: (run, _fate(run)) for run in runs if not _lives(processes[str(run.id)])}
         for run_id, (_, state) in lost.items():
+            for process in processes[str(run_id)]:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
             client.set_flow_run_state(run_id, state, force=True)
     return [f"{run.name}: {state.name}" for run, state in lost.values()]
 
@@ -57,12 +65,20 @@ def _fate(run: FlowRun) -> State[None]:
     return AwaitingRetry(message="Its worker was killed.")
 
 
-def _alive(home: Path) -> set[str]:
-    """Ids of the runs that have a process of this stack."""
-    found = set()
+def _processes(home: Path) -> defaultdict[str, list[psutil.Process]]:
+    """This stack's processes by the id of the run they belong to."""
+    found = defaultdict(list)
     for process in marked(home):
-        try:
-            found.add(process.environ().get(RUN_ID, ""))
-        except psutil.Error:
-            continue
+        with contextlib.suppress(psutil.Error):
+            found[process.environ().get(RUN_ID, "")].append(process)
     return found
+
+
+def _lives(processes: list[psutil.Process]) -> bool:
+    """Whether one of a run's processes is its engine, and its worker is there."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            parent = process.parent()
+            if ENGINE in process.cmdline() and parent and "worker" in parent.cmdline():
+                return True
+    return False

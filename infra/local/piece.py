@@ -16,8 +16,9 @@ from tasks.core.manifest import Frozen
 POLL_SECONDS = 0.2
 STEADY_SECONDS = 60.0
 """How long a piece that has started before may fail its probe before it is restarted."""
-BLINK_SECONDS = 3.0
-"""How long it may before it is called unwell: Prefect answers 503 while SQLite is locked."""
+BLINK_SECONDS = 15.0
+"""How long it may before it is called unwell: Prefect answers 503 while SQLite is locked, which
+takes seconds on a machine whose cores quantize. What died is called dead at once."""
 
 State = Literal["well", "unwell", "dead", "stopped"]
 

@@ -4,6 +4,8 @@ What is missing is made and what differs is changed, so it may run again at any 
 """
 
 import json
+import shlex
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from prefect.events.schemas.events import ResourceSpecification
 
 from infra.local.environment import HEARTBEAT_SECONDS
 from infra.local.layout import ROOT
+from infra.local.orphans import ENGINE
 
 TEMPLATES = ROOT / "infra" / "pools"
 POOLS = {
@@ -60,9 +63,15 @@ def _same(pool: WorkPool, wanted: WorkPoolCreate) -> bool:
 
 
 def local_template(path: Path, folder: Path) -> dict[str, Any]:
-    """A process pool's base job template whose runs work in `folder`."""
+    """A process pool's base job template whose runs work in `folder`.
+
+    With a command given, Prefect starts it at once; without, a process of its own first finds out
+    where the flow's code lies, which is known here.
+    """
     template: dict[str, Any] = json.loads(path.read_bytes())
-    template["variables"]["properties"]["working_dir"]["default"] = str(folder)
+    variables = template["variables"]["properties"]
+    variables["working_dir"]["default"] = str(folder)
+    variables["command"]["default"] = shlex.join([sys.executable, "-m", ENGINE])
     return template
 
 

@@ -1,8 +1,8 @@
 """Starts pieces of the stack again that died: `python -m infra.local.repair HOME`.
 
-This is what the keeper runs. A worker that is killed leaves its runs going; its successor takes
-the next. While `up` or `down` works on the stack nothing is done, and what `down` stopped is not
-started again.
+This is what the keeper runs. The runs of a worker that was killed are settled before its successor
+starts (`infra.local.orphans`). While `up` or `down` works on the stack nothing is done, and what
+`down` stopped is not started again.
 """
 
 import sys
@@ -19,8 +19,6 @@ from infra.local.workers import WORKER
 from tasks.core.errors import RoundhouseError
 
 LOOK_SECONDS = 2.0
-DYING_SECONDS = 1.0
-"""How long a run's process may take to follow its worker."""
 
 
 def repair(layout: Layout, pieces: tuple[Piece, ...]) -> None:
@@ -53,7 +51,6 @@ def _settle_orphans(layout: Layout, worker: Piece) -> None:
     """Before the worker's successor takes runs, so that none of its own can be meant."""
     from infra.local.orphans import settle
 
-    time.sleep(DYING_SECONDS)
     pool = worker.command[worker.command.index("--pool") + 1]
     try:
         settled = settle(layout.home, worker.env["PREFECT_API_URL"], pool)

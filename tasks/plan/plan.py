@@ -5,6 +5,7 @@ data where they are small. Everything that stands in the way is found before any
 said at once.
 """
 
+import time
 from pathlib import Path
 
 from tasks.clients.hub import Hub
@@ -59,6 +60,7 @@ def run(
         MachineError: the machine is too small or lacks the serving environment.
         TransientError: the Hub or S3 did not answer.
     """
+    started = time.monotonic()
     problems = Problems()
     hardware = hardware or detect(home)
     reporter.update(0.1, f"reading the headers of {base}")
@@ -76,7 +78,7 @@ def run(
     problems.raise_any()
     assert seen is not None and estimate is not None  # noqa: S101, PT018 - else there was a problem
     draft = Draft(seen, target, recipe, sources, hardware, estimate)
-    record = _written(draft, home)
+    record = _written(draft, home, started)
     reporter.update(1.0, _summary(record))
     return record
 
@@ -111,11 +113,11 @@ def _present(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _written(draft: Draft, home: Path) -> PlanRecord:
+def _written(draft: Draft, home: Path, started: float) -> PlanRecord:
     """The plan's record.
 
     Files and digest stay those of the first plan, so that a plan made again on another machine does
-    not look like another release; hardware and estimate are those of this one.
+    not look like another release; hardware, estimate and time are those of this one.
     """
 
     def make(folder: Path) -> dict[str, object]:
@@ -125,7 +127,8 @@ def _written(draft: Draft, home: Path) -> PlanRecord:
 
     workspace = Workspace.of_release(home, draft.release_id)
     record = workspace.run(STAGE, PlanRecord, draft.inputs, make)
-    now = {"hardware": draft.hardware, "estimate": draft.estimate}
+    seconds = round(time.monotonic() - started, 3)
+    now = {"hardware": draft.hardware, "estimate": draft.estimate, "seconds": seconds}
     return record.model_copy(update=now)
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from huggingface_hub import HfApi
+from playwright.sync_api import expect
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -15,11 +16,11 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelling
 
+from tests.e2e.browser import page
 from tests.e2e.house import BASE, RELEASE_SECONDS, ROOT, House, processes, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.heavy]
+pytestmark = [pytest.mark.e2e, pytest.mark.heavy, pytest.mark.browser]
 QUANTIZE_CHILD = "tasks.quantize.worker"
 SERVER = "vllm.entrypoints.openai.api_server"
 GONE_SECONDS = 20
@@ -58,8 +59,8 @@ def _running(client: SyncPrefectClient, name: str) -> FlowRun | None:
     return next((run for run in runs if name in run.name), None)
 
 
-def test_killed_child_and_killed_worker(house: House) -> None:
-    """SIGKILL of the quantize child, then of the GPU worker: the release completes, once."""
+def test_killed_child_and_killed_workers(house: House) -> None:
+    """SIGKILL of the quantize child, then of both workers: the release completes, once."""
     target = "roundhouse/killed"
     with _release(house, target, "tuning.iters=2", "tuning.seed=7") as release:
         child = wait_for("quantize", lambda: processes(house.home, QUANTIZE_CHILD), 120)[0]
@@ -72,8 +73,11 @@ def test_killed_child_and_killed_worker(house: House) -> None:
         assert again
         for worker in processes(house.home, "worker", "start", "--pool gpu"):
             worker.kill()
+        wait_for("vLLM", lambda: processes(house.home, SERVER), 240)
+        for worker in processes(house.home, "worker", "start", "--pool cpu"):
+            worker.kill()
         out, _ = release.communicate(timeout=RELEASE_SECONDS)
-    assert release.returncode == 0, out
+    assert release.returncode == 0, out[-2000:]
     hub = HfApi(house.env["HF_ENDPOINT"], token=house.env["HF_TOKEN"])
     assert len(hub.list_repo_commits(target)) == 2
     assert len(hub.list_repo_refs(target).tags) == 1
@@ -90,20 +94,28 @@ def test_killed_child_and_killed_worker(house: House) -> None:
 def test_cancel_ends_children(
     house: House, what: str, stage: str, changes: tuple[str, ...]
 ) -> None:
-    """Canceling the release ends the quantize child, or vLLM, within seconds."""
+    """The UI's Cancel button ends the quantize child, or vLLM, within seconds."""
     with (
         _release(house, f"roundhouse/canceled-{stage}", *changes) as release,
         _prefect(house) as client,
     ):
         wait_for(what, lambda: processes(house.home, what), 240)
         run = wait_for("the run", lambda: _running(client, f"canceled-{stage}"), 10)
-        client.set_flow_run_state(run.id, Cancelling())
+        _click_cancel(f"{house.ui}/runs/flow-run/{run.id}")
         wait_for("the end", lambda: not processes(house.home, what), GONE_SECONDS)
         out, _ = release.communicate(timeout=60)
         child = wait_for("its end", lambda: _canceled(client, stage), 30)
-    assert release.returncode == 2, out
+    assert release.returncode == 2, out[-2000:]
     assert "canceled" in out
     assert child.state_name == "Cancelled"
+
+
+def _click_cancel(run: str) -> None:
+    with page() as at:
+        at.goto(run)
+        at.get_by_role("button", name="Cancel").click(timeout=60_000)
+        at.get_by_role("button", name="Confirm").click()
+        expect(at.get_by_text("Cancelling").first).to_be_visible()
 
 
 def _canceled(client: SyncPrefectClient, stage: str) -> FlowRun | None:

@@ -186,13 +186,23 @@ def test_the_keeper_starts_a_killed_piece_again_alone(running: stack.Stack, name
     while not _repaired(found := stack.status(running.home), name, before[name]):
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
-    after = pids(running.home)
+    after = {piece.name: piece.pid for piece in found.pieces}
     assert {n for n in PIECES if after[n] != before[n]} == {name}
     assert store.get_object(Bucket="artifacts", Key="kept")["Body"].read() == b"kept"
 
 
 def _repaired(found: stack.StackStatus, name: str, pid: int | None) -> bool:
     return found.well and all(p.pid != pid for p in found.pieces if p.name == name)
+
+
+def test_a_killed_worker_loses_no_run(running: stack.Stack, tmp_path: Path) -> None:
+    """A run is ended with its worker, made again, and completes."""
+    out = tmp_path / "out.json"
+    run = start_run(running, "cpu", out=str(out), seconds=15)
+    wait_for_file(out)
+    psutil.Process(pids(running.home)["worker-cpu"]).kill()
+    wait_for_state(running, run, "COMPLETED", seconds=REPAIR_SECONDS + 60)
+    assert api(running, "GET", f"flow_runs/{run}")["run_count"] == 2
 
 
 def test_up_starts_a_dead_keeper_again(running: stack.Stack, project: Path) -> None:
