@@ -42,6 +42,19 @@ def algorithm_arguments(job: Job) -> dict[str, Any]:
     return {"iters": job.tuning.iters, "lr": job.tuning.learning_rate}
 
 
+def algorithm(job: Job) -> Any:
+    """AutoRound's configuration of the algorithm that the recipe's tuner stands for."""
+    from auto_round.algorithms.quantization.sign_round.config import SignRoundConfig
+
+    if job.tuning.tuner == "fused" and job.tuning.iters:
+        from tasks.quantize.fused.algorithm import FusedSignRoundConfig
+
+        return FusedSignRoundConfig(
+            seed=job.tuning.seed, store=job.store, **algorithm_arguments(job)
+        )
+    return SignRoundConfig(**algorithm_arguments(job))
+
+
 def check_known(job: Job) -> None:
     """Refuse to go on with an argument that this AutoRound does not take.
 

@@ -14,6 +14,10 @@ class Job(Frozen):
         model: folder of the base.
         samples: the calibration set, a safetensors file.
         output: empty folder that takes AutoRound's output.
+        ranks: processes that tune each block together, a device each; None is one for each card.
+        rank: of this process.
+        store: folder that keeps what tuning found of finished blocks, for a restart; None keeps
+            nothing.
         scheme: AutoRound's name of the scheme.
         tuning: the recipe's tuning.
         nsamples: samples of the calibration set.
@@ -22,6 +26,7 @@ class Job(Frozen):
         ignore: layers of decoder blocks to leave alone, by full name, sorted.
         blocks: the decoder blocks, in the order of the forward pass.
         image_token: id of the token that stands for an image, None where the base has none.
+        shard_bytes: most of a file of the output.
     """
 
     model: Path
@@ -35,6 +40,10 @@ class Job(Frozen):
     ignore: tuple[str, ...]
     blocks: tuple[str, ...]
     image_token: int | None
+    shard_bytes: int
+    ranks: int | None = None
+    rank: int = 0
+    store: Path | None = None
 
 
 class Result(Frozen):

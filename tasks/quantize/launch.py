@@ -17,6 +17,7 @@ from tasks.core.records import CalibrateRecord, DownloadRecord, PlanRecord, Quan
 from tasks.core.schemes import quantized_modules
 from tasks.core.versions import RESULT_SHAPING, installed
 from tasks.core.workspace import Workspace
+from tasks.core.workspace_shared import Shared
 from tasks.quantize.job import Job, Result
 from tasks.quantize.layers import decoder_blocks, kept_modules
 from tasks.quantize.telemetry import Telemetry
@@ -24,6 +25,7 @@ from tasks.quantize.telemetry import Telemetry
 STAGE = "quantize"
 WORKER = "tasks.quantize.worker"
 SAMPLES = "samples.safetensors"
+STORE, BLOCKS = "tuned", "*.safetensors"
 SILENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -32,6 +34,10 @@ SILENT = {
     "TOKENIZERS_PARALLELISM": "false",
     # Threads that wait by spinning take the processor from those that work on a busy machine.
     "OMP_WAIT_POLICY": "PASSIVE",
+    # Freed tensors of a mebibyte and more go back to the system; else the peak is what the C
+    # library hoards, twice what is in use.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
 
 
@@ -43,6 +49,7 @@ def run(
     recipe: Recipe,
     home: Path,
     reporter: Reporter,
+    shared: Shared | None = None,
 ) -> QuantizeRecord:
     """Quantize the base, or hand out what an earlier run made of the same inputs.
 
@@ -53,32 +60,31 @@ def run(
         recipe: says how to tune, and which layers stay as they are.
         home: root of the workspaces.
         reporter: is told phase, block, loss and time left.
+        shared: what this machine has in common with others; None for nothing. Finished blocks are
+            part of it, so that another machine goes on where this one was killed.
 
     Raises:
         WorkerLost: the child was killed from outside; another try starts afresh.
         ResourceError: memory does not suffice.
         QuantizeError: AutoRound failed, or did other than it was asked to.
     """
-    workspace = Workspace.of_release(home, plan.release_id)
+    workspace = Workspace.of_release(home, plan.release_id, shared)
+    bases = Workspace.of_base(home, plan.base, plan.commit, shared)
     shaping = recipe.model_dump(mode="json", include={"scheme", "group_size", "keep", "tuning"})
-    return workspace.run(
-        STAGE,
-        QuantizeRecord,
-        {
-            "download": download.digest,
-            "calibrate": calibrate.digest,
-            "recipe": sha256_json(shaping),
-            "versions": sha256_json(installed(*RESULT_SHAPING)),
-        },
-        lambda partial: build(
-            partial,
-            download.path,
-            calibrate.path / SAMPLES,
-            recipe,
-            workspace.scratch(STAGE),
-            reporter,
-        ),
-    )
+    inputs = {
+        "download": download.digest,
+        "calibrate": calibrate.digest,
+        "recipe": sha256_json(shaping),
+        "versions": sha256_json(installed(*RESULT_SHAPING)),
+    }
+
+    def make(partial: Path) -> dict[str, object]:
+        base, samples = bases.here(download).path, workspace.here(calibrate).path / SAMPLES
+        scratch = workspace.scratch(STAGE)
+        with workspace.carried(STAGE, inputs, scratch / STORE, BLOCKS):
+            return build(partial, base, samples, recipe, scratch, reporter)
+
+    return workspace.run(STAGE, QuantizeRecord, inputs, make)
 
 
 def build(
@@ -91,7 +97,7 @@ def build(
         base: folder of the base.
         samples: the calibration set.
         recipe: says how to tune, and which layers stay as they are.
-        scratch: takes job and log.
+        scratch: takes job and log, and finished blocks for the next try until all are.
         reporter: is told phase, block, loss and time left.
 
     Returns:
@@ -100,7 +106,8 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     reporter.update(0.0, "starting AutoRound")
-    job = make_job(folder, base, samples, recipe)
+    store = scratch.resolve() / STORE
+    job = make_job(folder, base, samples, recipe).model_copy(update={"store": store})
     telemetry = Telemetry(job.blocks, reporter)
     made = run_job(
         WORKER,
@@ -111,6 +118,7 @@ def build(
         on_line=telemetry.line,
     )
     _check_losses(telemetry, recipe)
+    shutil.rmtree(store, ignore_errors=True)
     return made.model_dump() | {
         "tuner": recipe.tuning.tuner,
         "blocks": telemetry.losses,
@@ -135,6 +143,7 @@ def make_job(folder: Path, base: Path, samples: Path, recipe: Recipe) -> Job:
         ignore=kept_modules(tensors, recipe),
         blocks=decoder_blocks(tensors, modules),
         image_token=config.get("image_token_id"),
+        shard_bytes=recipe.max_shard_bytes,
     )
 
 

@@ -10,8 +10,7 @@ forward pass, the share of values at image tokens that lie beyond
                 value lies beyond an amax that was taken over it).
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch.nn import Module
 
 from tasks.core.records import Saturation
 from tasks.quantize.accounting import Batch
+from tasks.quantize.visiting import HELD, Visits, visiting
 
 Reader = Callable[[int, torch.Tensor], None]
 
@@ -30,6 +30,7 @@ def measure(
     blocks: Sequence[str],
     image_token: int,
     device: torch.device,
+    visits: Visits = HELD,
 ) -> Saturation | None:
     """Measure the saturation; None unless the set has both text samples and image samples.
 
@@ -40,11 +41,12 @@ def measure(
         blocks: the decoder blocks, which visit the device one by one.
         image_token: id of the token that stands for an image.
         device: where to compute.
+        visits: how blocks come to the device.
     """
     seen = torch.cat([(b["input_ids"] == image_token).any(1) for b in batches])
     if not seen.any() or seen.all():
         return None
-    with torch.no_grad(), _visiting(model, blocks, device):
+    with torch.no_grad(), visiting(model, blocks, device, visits):
         amax = _amax(model, batches, modules, device)
         limits = torch.stack([_text_only(amax, seen), _leave_one_out(amax)])
         beyond, values = _beyond(model, batches, modules, limits, image_token, device)
@@ -131,34 +133,3 @@ def _forward(
     finally:
         for each in hooks:
             each.remove()
-
-
-@contextmanager
-def _visiting(model: Any, blocks: Sequence[str], device: torch.device) -> Iterator[None]:
-    """Let each block visit the device for its own forward pass; all else stays there meanwhile."""
-    if device.type == "cpu":
-        yield
-        return
-    inside = [model.get_submodule(name) for name in blocks]
-    hooks = [block.register_forward_pre_hook(lambda b, _: _move(b, device)) for block in inside]
-    hooks += [block.register_forward_hook(lambda b, *_: _move(b, "cpu")) for block in inside]
-    _move_outside(model, inside, device)
-    try:
-        yield
-    finally:
-        for each in hooks:
-            each.remove()
-        _move_outside(model, inside, "cpu")
-        torch.cuda.empty_cache()
-
-
-def _move(block: Module, device: torch.device | str) -> None:
-    block.to(device)
-
-
-def _move_outside(model: Module, blocks: list[Module], device: torch.device | str) -> None:
-    inside = {id(module) for block in blocks for module in block.modules()}
-    for module in model.modules():
-        if id(module) not in inside:
-            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-                tensor.data = tensor.data.to(device)

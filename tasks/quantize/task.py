@@ -11,13 +11,16 @@ def quantize(
     plan: PlanRecord, download: DownloadRecord, calibrate: CalibrateRecord, recipe: Recipe
 ) -> QuantizeRecord:
     """Tune and pack the weights with AutoRound, in a child process."""
+    from tasks.clients.shared_workspace import shared_workspace
     from tasks.quantize import launch as stage
 
+    settings, reporter = Settings(), PrefectReporter("quantize")
     return stage.run(
         plan,
         download,
         calibrate,
         recipe=recipe,
-        home=Settings().home,
-        reporter=PrefectReporter("quantize"),
+        home=settings.home,
+        reporter=reporter,
+        shared=shared_workspace(settings, reporter),
     )

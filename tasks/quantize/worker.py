@@ -6,29 +6,34 @@ AutoRound keeps its contexts as singletons, so a second job in one process would
 import os
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 from auto_round import AutoRound
-from auto_round.algorithms.quantization.sign_round.config import SignRoundConfig
 
 from tasks.core.checkpoint import Checkpoint
 from tasks.core.errors import QuantizeError, ResourceError
 from tasks.core.jobs import serve
 from tasks.core.records import Saturation
 from tasks.core.schemes import PACKED
-from tasks.quantize.accounting import Batch, CountedBatches, read_batches
+from tasks.quantize.accounting import CountedBatches, read_batches
 from tasks.quantize.arguments import (
     FORMAT,
-    algorithm_arguments,
+    algorithm,
     check_known,
     check_received,
     entry_arguments,
     written_to,
 )
+from tasks.quantize.crew import FOLDER as RANKS
+from tasks.quantize.crew import crew, size_of
 from tasks.quantize.job import Job, Result
 from tasks.quantize.layers import check_planned
 from tasks.quantize.saturation import measure
+from tasks.quantize.streaming import SHARD_BYTES, reading, wide_batches
+from tasks.quantize.streaming import start as start_streaming
+from tasks.quantize.visiting import HELD
 
 KIBIBYTE = 1024
 
@@ -41,10 +46,11 @@ def work(job: Job) -> Result:
         QuantizeError: AutoRound failed, or did other than it was asked to.
     """
     check_known(job)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // size_of(job)))
+    device = torch.device("cuda", job.rank) if torch.cuda.is_available() else torch.device("cpu")
     try:
-        return _quantize(job, device)
+        with crew(job, device, Path.cwd() / RANKS):
+            return _quantize(job, device)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise ResourceError(
             f"quantizing needs more memory than {_name(device)} has",
@@ -67,15 +73,17 @@ def _quantize(job: Job, device: torch.device) -> Result:
     samples = CountedBatches(
         batches, first_block, lambda: check_planned(compressor.layer_config, job.modules)
     )
-    _say("loading the base")
+    streams = start_streaming(device)
+    _say("streaming the base" if streams else "loading the base")
     compressor = AutoRound(
         dataset=samples,
-        alg_configs=SignRoundConfig(**algorithm_arguments(job)),
+        alg_configs=algorithm(job),
         **entry_arguments(job, str(device)),
     )
     check_received(compressor, job)
-    saturation = _saturation(compressor.model_context.model, batches, job, device)
-    compressor.quantize_and_save(str(job.output), format=FORMAT)
+    saturation = _saturation(compressor.model_context.model, job, device, streams=streams)
+    shard = min(job.shard_bytes, SHARD_BYTES)
+    compressor.quantize_and_save(str(job.output), format=FORMAT, max_shard_size=shard)
     _collect(job, samples.arrived)
     return Result(
         device=_name(device),
@@ -86,15 +94,18 @@ def _quantize(job: Job, device: torch.device) -> Result:
     )
 
 
-def _saturation(
-    model: Any, batches: list[Batch], job: Job, device: torch.device
-) -> Saturation | None:
+def _saturation(model: Any, job: Job, device: torch.device, *, streams: bool) -> Saturation | None:
     """Measured before tuning; the random state that AutoRound has set stays as it is."""
-    if job.image_token is None:
+    if job.image_token is None or job.rank:
         return None
     _say("measuring activations of image tokens")
+    size = job.tuning.batch_size
+    batches = (
+        wide_batches(job.samples, size, job.seqlen) if streams else read_batches(job.samples, size)
+    )
+    visits = reading(job.model) if streams else HELD
     with torch.random.fork_rng():
-        return measure(model, batches, job.modules, job.blocks, job.image_token, device)
+        return measure(model, batches, job.modules, job.blocks, job.image_token, device, visits)
 
 
 def _collect(job: Job, used: int) -> None:

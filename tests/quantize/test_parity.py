@@ -53,7 +53,9 @@ def test_tensors_are_those_of_the_command(
     )
     _python(tmp_path, "-m", "auto_round", *command.split())
 
-    chosen = recipe(calibration__seqlen=SEQLEN, calibration__image_samples=0)
+    chosen = recipe(
+        calibration__seqlen=SEQLEN, calibration__image_samples=0, tuning__tuner="autoround"
+    )
     facts = build(tmp_path / "ours", base, samples, chosen, tmp_path, Silent())
     (theirs,) = (tmp_path / "command").iterdir()
     ours, command_s = Checkpoint(tmp_path / "ours"), Checkpoint(theirs)

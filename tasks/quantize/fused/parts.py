@@ -1,0 +1,129 @@
+"""What takes the places of layers that ranks share out."""
+
+from typing import Any
+from weakref import ref
+
+import torch
+from torch.nn import Module
+
+from tasks.kernels.linear import Pace, TunedLinear
+from tasks.kernels.state import LayerState
+from tasks.quantize.fused.ranks import Ranks
+from tasks.quantize.fused.shard import OUT, Cut
+
+
+class Entrance:
+    """Where layers that share an input read it; the gradient to it is summed once for all."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
+        self._last: tuple[ref[torch.Tensor], int, ref[torch.Tensor]] | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The input, for this rank's rows."""
+        if self._last is not None:
+            last, version, made = self._last
+            entered = made()
+            if last() is x and version == x._version and entered is not None:  # noqa: SLF001
+                return entered
+        fresh: torch.Tensor = _Enter.apply(x, self._ranks)  # type: ignore[no-untyped-call]
+        self._last = (ref(x), x._version, ref(fresh))  # noqa: SLF001
+        return fresh
+
+
+class Rows(Module):
+    """A layer of which this rank makes some outputs.
+
+    Args:
+        layer: this rank's rows.
+        entrance: one object for layers that share their input.
+    """
+
+    def __init__(self, layer: TunedLinear, entrance: Entrance) -> None:
+        super().__init__()
+        self.layer = layer
+        self.entrance = entrance
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """This rank's rows of the weight as it was."""
+        return self.layer.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., in] to this rank's [..., out / ranks]."""
+        made: torch.Tensor = self.layer(self.entrance(x))
+        return made
+
+
+class Columns(Module):
+    """A layer of which this rank reads some inputs.
+
+    Args:
+        layer: this rank's columns, without bias.
+        bias: [out], or None.
+        ranks: sum the products.
+    """
+
+    def __init__(self, layer: TunedLinear, bias: torch.Tensor | None, ranks: Ranks) -> None:
+        super().__init__()
+        self.layer = layer
+        self.bias = bias
+        self.ranks = ranks
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """This rank's columns of the weight as it was."""
+        return self.layer.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """This rank's [..., in / ranks] to [..., out]."""
+        made: torch.Tensor = _Sum.apply(self.layer(x), self.ranks)  # type: ignore[no-untyped-call]
+        return made if self.bias is None else made + self.bias
+
+
+def share(
+    layer: Any,
+    state: LayerState,
+    divisor: torch.Tensor,
+    pace: Pace,
+    cut: Cut,
+    entrance: Entrance,
+) -> tuple[TunedLinear, Module]:
+    """This rank's tuned layer, and what takes the place of the whole one.
+
+    Args:
+        layer: the whole one.
+        state: of this rank's share.
+        divisor: G of the input.
+        pace: of the block.
+        cut: how the layer is shared out.
+        entrance: of the layers beside it.
+    """
+    if cut.dim == OUT:
+        bias = None if layer.bias is None else cut.own(layer.bias)
+        part = TunedLinear(state, bias, divisor, pace)
+        return part, Rows(part, entrance)
+    part = TunedLinear(state, None, divisor, pace)
+    return part, Columns(part, layer.bias, cut.ranks)
+
+
+class _Enter(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+        ctx.ranks = ranks
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return ctx.ranks.sum(gradient.contiguous().clone()), None
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+        ctx.mark_dirty(x)
+        return ranks.sum(x)
+
+    @staticmethod
+    def backward(_: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradient, None

@@ -1,0 +1,169 @@
+"""Our tuner against AutoRound's at the block shapes of gemma-4-31B, on a card, in one run.
+
+`python -m tests.bench.gpu FOLDER` builds a base of random weights with two sliding and two full
+blocks, runs both tuners on copies of the same blocks, and writes `gpu.json` and `gpu.md`. The JSON
+grows run by run, so that one that is cut off leaves what it had. `--tiny` is for trying the script
+where there is no card.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.bench.gpu_base import FULL, GEMMA_4_31B, SLIDING, TINY, build, layers
+from tests.bench.gpu_split import limit, rates, tiles
+from tests.bench.machine import machine
+
+KINDS = (SLIDING, FULL, SLIDING, FULL)
+FIRST = ["bf16", "bare", "fp8"]
+SECOND = ["bf16", "fp8", "host", "host fp8", "profile", "profile fp8"]
+SECONDS = 430.0
+"""After which no further run begins."""
+HEADER = (
+    "| block | run | seconds | ms/iteration | times bare | GB allocated | GB reserved "
+    "| best loss / bare's |\n" + "|---" * 8 + "|"
+)
+
+
+def main() -> None:
+    """Measure, write, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="takes the results")
+    parser.add_argument("--tiny", action="store_true", help="small blocks, few iterations")
+    chosen = parser.parse_args()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    result: dict[str, Any] = {"machine": machine() | {"commit": _commit()}, "runs": []}
+    write = partial(_write, chosen.folder, result)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as scratch:
+        _measure(Path(scratch), result, write, begun + SECONDS, tiny=chosen.tiny)
+    _ceilings(result, device, tiny=chosen.tiny)
+    result["seconds"] = time.monotonic() - begun
+    write()
+    sys.stdout.write((chosen.folder / "gpu.md").read_text())
+
+
+def _measure(
+    scratch: Path, result: dict[str, Any], write: Any, deadline: float, *, tiny: bool
+) -> None:
+    from auto_round import AutoRound
+
+    from tests.bench.gpu_measured import MeasuredConfig
+    from tests.bench.side_by_side import Done
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    samples, tokens, batch, iterations = (4, 32, 2, 6) if tiny else (64, 512, 8, 200)
+    build(scratch / "base", TINY if tiny else GEMMA_4_31B, KINDS, device)
+    _say("the base is built")
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(200, 4000, (samples, tokens), generator=generator)
+    result["recipe"] = {
+        "samples": samples, "tokens": tokens, "batch": batch, "iterations": iterations,
+    }  # fmt: skip
+    config = MeasuredConfig(
+        rows=result["runs"], plan=[FIRST, FIRST, SECOND, SECOND], written=write,
+        deadline=deadline, iters=iterations, seed=42,
+    )  # fmt: skip
+    compressor = AutoRound(
+        model=str(scratch / "base"),
+        dataset=[{"input_ids": part} for part in torch.split(ids, batch)],
+        scheme="NVFP4",
+        nsamples=samples,
+        seqlen=tokens,
+        batch_size=batch,
+        seed=42,
+        ignore_layers="vision_tower,embed_vision,lm_head",
+        device_map="0" if device.type == "cuda" else "cpu",
+        format="auto_round",
+        alg_configs=config,
+    )
+    with suppress(Done):
+        compressor.quantize_and_save(str(scratch / "out"), format="auto_round")
+
+
+def _ceilings(result: dict[str, Any], device: torch.device, *, tiny: bool) -> None:
+    """What the card does at best, and what that means for these blocks."""
+    rate = rates(device, 512 if tiny else 8192)
+    recipe = result["recipe"]
+    result["rates"] = rate
+    shape = TINY if tiny else GEMMA_4_31B
+    result["limits"] = {
+        kind: limit(layers(shape, kind), recipe["batch"] * recipe["tokens"], rate)
+        for kind in (SLIDING, FULL)
+    }
+    if device.type == "cuda":
+        result["tiles"] = tiles(21504, 5376, device)
+
+
+def _write(folder: Path, result: dict[str, Any]) -> None:
+    (folder / "gpu.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / "gpu.md").write_text(table(result))
+    _say(json.dumps(result["runs"][-1])[:600] if result["runs"] else "done")
+
+
+def table(result: dict[str, Any]) -> str:
+    """What was measured, for people."""
+    timed = [row for row in result["runs"] if "seconds" in row]
+    bare = {row["attention"]: row for row in timed if row["run"] == "bare"}
+    lines = [str(result["machine"]), "", HEADER, *(_line(row, bare) for row in timed), ""]
+    lines += [f"compiling: {_compiling(timed):.1f} s in all", ""]
+    for row in result["runs"]:
+        if "parts" in row:
+            parts = {name: round(value, 2) for name, value in row["parts"].items()}
+            lines.append(f"{row['attention']} {row['run']}: ms an iteration {parts}")
+        if "left out" in row:
+            lines.append(f"{row['block']}: no time for {row['left out']}")
+    for name in ("rates", "limits", "tiles", "seconds"):
+        if name in result:
+            lines.append(f"{name}: {result[name]}")
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: dict[str, Any], bare: dict[str, Any]) -> str:
+    base = bare.get(row["attention"], {})
+    same = base.get("block") == row["block"]
+    ratio = f"{base['seconds'] / row['seconds']:.2f}" if base else ""
+    loss = f"{row['best'] / base['best']:.4f}" if same and base.get("best") else ""
+    each = row["seconds"] / row["iterations"] * 1e3
+    return (
+        f"| {row['block'].rpartition('.')[2]} {row['attention']} | {row['run']} "
+        f"| {row['seconds']:.2f} | {each:.1f} | {ratio} | {row.get('allocated', 0):.2f} "
+        f"| {row.get('reserved', 0):.2f} | {loss} |"
+    )
+
+
+def _compiling(timed: list[dict[str, Any]]) -> float:
+    """Seconds that the first block of each kind took beyond the next one of it, in bf16."""
+    total = 0.0
+    for kind in set(KINDS):
+        runs = [row["seconds"] for row in timed if (row["attention"], row["run"]) == (kind, "bf16")]
+        total += runs[0] - runs[1] if len(runs) > 1 else 0.0
+    return total
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""What numbers were measured on."""
+
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import torch
+
+
+def machine() -> dict[str, str]:
+    """Device, threads, version of torch, date, and commit; `+` where files differ from it."""
+    cuda = torch.cuda.is_available()
+    return {
+        "device": torch.cuda.get_device_name() if cuda else _processor(),
+        "threads": str(torch.get_num_threads()),
+        "torch": str(torch.__version__),
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    """Model of the processor, as Linux names it."""
+    for text in Path("/proc/cpuinfo").read_text().splitlines():
+        if text.startswith("model name"):
+            return text.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _commit() -> str:
+    """The commit of the working tree."""
+    command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "none"

@@ -1,0 +1,366 @@
+"""Does the gate tell honest candidates from sabotaged ones? `python -m tests.bench.sabotage DIR`.
+
+Each seed calibrates a candidate of the trained demo base on other rows and is judged on other
+held-out texts; each kind of sabotage is done to that candidate. Static checks are the gate's own;
+distributions come from plain transformers in float32 with weights decoded and activations rounded
+by `tasks.kernels`, decisions from the gate's own statistics. Canaries need a server and are left
+out, so nothing here is caught by them.
+"""
+
+import json
+import random
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+from infra.local.base_model import layout
+from infra.local.base_model.build import build_trained
+from tasks.convert.convert import build as convert
+from tasks.core.checkpoint import Checkpoint
+from tasks.core.progress import Silent
+from tasks.core.schemes import E2M1_MAX, E4M3_MAX, packed_tensors
+from tasks.kernels.nvfp4 import Packed, decode, encode, pack, unpack
+from tasks.kernels.reference import quantize_input
+from tasks.validate.compare import compare
+from tasks.validate.lint import static_checks
+from tasks.validate.logprobs import TextLogprobs
+from tasks.validate.measures import judge
+from tasks.validate.packed import packed_modules
+from tasks.validate.statistics.decide import verdict
+from tasks.validate.tokens import FEWEST_SCORED, HeldoutText, stratum_of
+from tests.fake_release import RECIPE, load_stored, make_output, store
+
+TEXTS, LENGTH, CALIBRATION, K = 100, 160, 12, 20
+BATCH = 20
+Tensors = dict[str, torch.Tensor]
+Sabotage = Callable[[Path, random.Random], None]
+
+
+def read(folder: Path) -> Tensors:
+    """All tensors of a checkpoint."""
+    return {n: t for path in folder.glob("*.safetensors") for n, t in load_file(path).items()}
+
+
+def change(folder: Path, changed: Tensors) -> None:
+    """Replace tensors where they lie."""
+    for path in folder.glob("*.safetensors"):
+        tensors = load_file(path)
+        tensors |= {name: changed[name].contiguous() for name in tensors if name in changed}
+        save_file(tensors, path, metadata={"format": "pt"})
+
+
+class Engine:
+    """The base in plain transformers; `measure` runs it with a checkpoint's layers."""
+
+    def __init__(self, base: Path) -> None:
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.bfloat16)
+        self.model: Any = loaded.float().eval()
+        self.layers = dict(self.model.named_modules())
+
+    @torch.no_grad()
+    def measure(self, texts: Sequence[HeldoutText]) -> list[TextLogprobs]:
+        """Log-probabilities of what is scored; what is padded comes after it, so it is not seen."""
+        found = []
+        for first in range(0, len(texts), BATCH):
+            batch = texts[first : first + BATCH]
+            longest = max(len(text.ids) for text in batch)
+            ids = torch.tensor([[*text.ids, *[0] * (longest - len(text.ids))] for text in batch])
+            for logits, text in zip(self.model(input_ids=ids).logits, batch, strict=True):
+                logprobs = logits[: len(text.ids) - 1].log_softmax(-1)
+                found.append(_cut(logprobs, torch.tensor(text.ids[1:])).scored(text.start))
+        return found
+
+    @contextmanager
+    def wearing(self, checkpoint: Path) -> Any:
+        """The model with a checkpoint's packed layers, activations rounded before each."""
+        tensors = read(checkpoint)
+        kept, handles = {}, []
+        for module in packed_modules(tensors):
+            layer = self.layers[module]
+            kept[module] = layer.weight.data
+            parts = [tensors[f"{module}.weight_{p}"] for p in ("packed", "scale", "global_scale")]
+            layer.weight.data = decode(Packed(*parts)).float()
+            divisor = tensors[f"{module}.input_global_scale"][0]
+            handles.append(layer.register_forward_pre_hook(partial(_rounded, divisor=divisor)))
+        try:
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+            for module, weight in kept.items():
+                self.layers[module].weight.data = weight
+
+    @torch.no_grad()
+    def peaks(self, modules: Sequence[str], texts: Sequence[Sequence[int]]) -> dict[str, float]:
+        """Largest input of each layer."""
+        found = dict.fromkeys(modules, 0.0)
+
+        def see(_layer: object, inputs: tuple[torch.Tensor], *, module: str) -> None:
+            found[module] = max(found[module], float(inputs[0].abs().max()))
+
+        handles = [
+            self.layers[m].register_forward_pre_hook(partial(see, module=m)) for m in modules
+        ]
+        self.model(input_ids=torch.tensor(texts))
+        for handle in handles:
+            handle.remove()
+        return found
+
+
+def _cut(logprobs: torch.Tensor, tokens: torch.Tensor) -> TextLogprobs:
+    top = logprobs.topk(K)
+    return TextLogprobs(
+        tokens=tokens.int().numpy(),
+        actual=logprobs.gather(1, tokens[:, None])[:, 0].numpy(),
+        ids=top.indices.int().numpy(),
+        logprobs=top.values.numpy(),
+    )
+
+
+def _rounded(
+    _layer: object, inputs: tuple[torch.Tensor], *, divisor: torch.Tensor
+) -> tuple[torch.Tensor]:
+    shape = inputs[0].shape
+    return (quantize_input(inputs[0].reshape(-1, shape[-1]), divisor).reshape(shape),)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The base, its engine, all held-out texts, calibration texts, and a rounded checkpoint."""
+
+    base: Path
+    engine: Engine
+    texts: list[HeldoutText]
+    calibration: list[list[int]]
+    known: list[TextLogprobs]
+    rounded: Path
+
+    @classmethod
+    def build(cls, folder: Path) -> "Bench":
+        """Make the base and measure it."""
+        base = folder / "base"
+        build_trained(base)
+        make_output(base, folder / "output")
+        convert(folder / "rounded", base, folder / "output", RECIPE, Silent())
+        tokenizer, engine = AutoTokenizer.from_pretrained(base), Engine(base)
+        texts = [*_texts(tokenizer, "heldout"), *_texts(tokenizer, "heldout_chats")]
+        rows = [row["messages"] for row in _rows("calibration")]
+        calibration = [list(tokenizer.apply_chat_template(r, return_dict=False)) for r in rows]
+        calibration = [ids[:LENGTH] for ids in calibration if len(ids) >= LENGTH]
+        known = engine.measure(texts)
+        return cls(base, engine, texts, calibration, known, folder / "rounded")
+
+    def honest(self, folder: Path, rng: random.Random) -> None:
+        """A candidate with scales of activations from rows of its own."""
+        shutil.copytree(self.rounded, folder)
+        modules = packed_modules(Checkpoint(folder).where)
+        peaks = self.engine.peaks(modules, rng.sample(self.calibration, CALIBRATION))
+        divisors = {m: torch.tensor([E4M3_MAX * E2M1_MAX / peak]) for m, peak in peaks.items()}
+        change(folder, {f"{m}.input_global_scale": divisor for m, divisor in divisors.items()})
+
+    def measured(self, candidate: Path, chosen: Sequence[int]) -> list[TextLogprobs]:
+        """A candidate on the chosen held-out texts."""
+        with self.engine.wearing(candidate):
+            return self.engine.measure([self.texts[n] for n in chosen])
+
+    def verdict(
+        self, candidate: Path, chosen: Sequence[int], control: Sequence[TextLogprobs]
+    ) -> str:
+        """The gate's: static checks, then the last look at the chosen texts."""
+        checks = static_checks(candidate, self.base, recipe=RECIPE, reporter=Silent())
+        if broken := [check.name for check in checks if not check.passed]:
+            return f"REGRESSION ({broken[0]})"
+        comparison = compare(
+            [self.known[n] for n in chosen],
+            self.measured(candidate, chosen),
+            [self.texts[n].stratum for n in chosen],
+            control=control,
+        )
+        judged = judge(
+            comparison.texts, RECIPE.validation.limits, seed=42, confidence=0.975, budget=TEXTS
+        )
+        word = verdict(
+            broken=False, anomalous=False, decisions=judged.decisions, feasible=judged.feasible
+        )
+        failing = [m.name for m in judged.measures if m.decision != "holds"]
+        return f"{word} ({', '.join([f'KL {comparison.metrics.mean_kl:.4f}', *failing])})"
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    lines = (layout.ASSETS / f"{name}.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _texts(tokenizer: Any, name: str) -> list[HeldoutText]:
+    """The rows of one file, cut to `LENGTH` tokens; of a chat the answer alone is scored."""
+    texts = []
+    for row in _rows(name):
+        start = 1
+        if "text" in row:
+            ids = tokenizer(row["text"])["input_ids"]
+        else:
+            render = partial(
+                tokenizer.apply_chat_template,
+                tools=row.get("tools"), enable_thinking=row["thinking"], return_dict=False,
+            )  # fmt: skip
+            ids = render(row["messages"])
+            asked = render(row["messages"][:-1], add_generation_prompt=True)
+            start = next((n for n, (a, b) in enumerate(zip(ids, asked)) if a != b), len(asked))  # noqa: B905
+        ids = ids[:LENGTH]
+        if len(ids) - start >= FEWEST_SCORED:
+            texts.append(HeldoutText(stratum=stratum_of(row), ids=tuple(ids), start=start))
+    return texts
+
+
+def swap_scales(folder: Path, rng: random.Random) -> None:
+    """The scales of one block's gate and up projections change places."""
+    tensors = read(folder)
+    gate = rng.choice([n for n in tensors if n.endswith("gate_proj.weight_scale")])
+    up = gate.replace("gate_proj", "up_proj")
+    change(folder, {gate: tensors[up], up: tensors[gate]})
+
+
+def scale_activations(folder: Path, _: random.Random) -> None:
+    """Every scale of activations is four times what it should be: large values are cut off."""
+    tensors = read(folder)
+    change(folder, {n: t * 4 for n, t in tensors.items() if n.endswith("input_global_scale")})
+
+
+def one_bit_less(folder: Path, _: random.Random) -> None:
+    """Every second code is not used: three bits a weight."""
+    tensors = read(folder)
+    changed = {}
+    for name, tensor in tensors.items():
+        if name.endswith("weight_packed"):
+            codes = unpack(tensor)
+            changed[name] = pack((codes & 8) | ((codes & 7) + 1).clamp_max(7) // 2 * 2)
+    change(folder, changed)
+
+
+def garbage_rounding(folder: Path, rng: random.Random) -> None:
+    """Codes of one block are rounded up or down by chance."""
+    tensors = read(folder)
+    names = [n for n in tensors if n.endswith("weight_packed")]
+    block = rng.choice(names).partition(".layers.")[2].partition(".")[0]
+    draw = torch.Generator().manual_seed(rng.randrange(1 << 30))
+    changed = {}
+    for name in names:
+        if f".layers.{block}." in name:
+            codes = unpack(tensors[name])
+            step = torch.randint(-1, 2, codes.shape, generator=draw)
+            size = ((codes & 7).int() + step).clamp(0, 7).to(torch.uint8)
+            changed[name] = pack((codes & 8) | size)
+    change(folder, changed)
+
+
+def unequal_fused(folder: Path, rng: random.Random) -> None:
+    """One query projection has a global scale of its own."""
+    tensors = read(folder)
+    name = rng.choice([n for n in tensors if n.endswith("q_proj.weight_global_scale")])
+    change(folder, {name: tensors[name] * 1.5})
+
+
+def _pack_too(folder: Path, wanted: Callable[[str], bool], rng: random.Random) -> None:
+    """Quantize one more tensor that the recipe keeps."""
+    stored = load_stored(folder)
+    name = rng.choice([n for n, (spec, _) in stored.items() if wanted(n) and len(spec.shape) == 2])
+    spec, raw = stored.pop(name)
+    weight = torch.frombuffer(bytearray(raw), dtype=torch.bfloat16).reshape(spec.shape)
+    packed, module = encode(weight), name.removesuffix(".weight")
+    parts = (*packed, torch.tensor([1.0]))
+    for (full, kind), part in zip(packed_tensors(module, *spec.shape).items(), parts, strict=True):
+        stored[full] = kind, part.contiguous().view(torch.uint8).numpy().tobytes()
+    store(folder, stored)
+
+
+def _append(name: str, words: str) -> Sabotage:
+    def sabotage(folder: Path, _: random.Random) -> None:
+        path = folder / name
+        path.write_text(path.read_text() + words)
+
+    return sabotage
+
+
+def _replace(name: str, old: str, new: str) -> Sabotage:
+    def sabotage(folder: Path, _: random.Random) -> None:
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+
+    return sabotage
+
+
+TEMPLATE = "chat_template.jinja"
+KINDS: dict[str, Sabotage] = {
+    "one layer's scales swapped": swap_scales,
+    "activation scales off by 4": scale_activations,
+    "one bit less": one_bit_less,
+    "one block of garbage rounding": garbage_rounding,
+    "a fused global scale unequal": unequal_fused,
+    "vision tower quantized": partial(
+        lambda folder, rng: _pack_too(folder, lambda n: "vision_tower" in n and "proj" in n, rng)
+    ),
+    "lm_head (tied embedding) quantized": partial(
+        lambda folder, rng: _pack_too(folder, lambda n: n.endswith("embed_tokens.weight"), rng)
+    ),
+    "chat template drifted": _append(TEMPLATE, " "),
+    "tool-call format broken": _replace(TEMPLATE, "tool_call", "toolcall"),
+    "a tokenizer file changed": _replace("tokenizer.json", '"version"', '"versions"'),
+}
+
+
+def _rng(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - choices, not secrets
+
+
+def run(folder: Path, seeds: int) -> dict[str, list[str]]:
+    """Verdicts by kind, one a seed; `honest` first."""
+    bench = Bench.build(folder)
+    table: dict[str, list[str]] = {kind: [] for kind in ("honest", *KINDS)}
+    for seed in range(seeds):
+        honest, bad = folder / "honest", folder / "bad"
+        for stale in (honest, bad):
+            shutil.rmtree(stale, ignore_errors=True)
+        bench.honest(honest, _rng(seed))
+        chosen = _rng(seed).sample(range(len(bench.texts)), TEXTS)
+        control = bench.measured(honest, chosen)
+        table["honest"].append(bench.verdict(honest, chosen, control))
+        _say(f"{seed} honest: {table['honest'][-1]}")
+        for kind, sabotage in KINDS.items():
+            shutil.copytree(honest, bad)
+            sabotage(bad, _rng(seed))
+            table[kind].append(bench.verdict(bad, chosen, control))
+            shutil.rmtree(bad)
+            _say(f"{seed} {kind}: {table[kind][-1]}")
+        (folder / "table.json").write_text(json.dumps(table, indent=1))
+    return table
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Print how many of each kind were accepted and refused."""
+    folder, seeds = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 20
+    np.seterr(all="raise", under="ignore")
+    table = run(folder, seeds)
+    for kind, said in table.items():
+        accepted = sum(word.startswith("ACCEPT") for word in said)
+        refused = sum(word.startswith("REGRESSION") for word in said)
+        _say(f"{kind:36} accepted {accepted:2} refused {refused:2} of {len(said)}: {said[0]}")
+
+
+if __name__ == "__main__":
+    main()
