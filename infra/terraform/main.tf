@@ -1,0 +1,28 @@
+# The bucket of a Roundhouse on AWS, the role of its runs, and the work pools.
+#
+# Not run here: parsed only. The state holds no secrets.
+
+terraform {
+  required_version = ">= 1.9"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.0"
+    }
+    prefect = {
+      source  = "prefecthq/prefect"
+      version = "~> 2.0"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.region
+  default_tags {
+    tags = { application = "roundhouse" }
+  }
+}
+
+provider "prefect" {
+  endpoint = var.prefect_api_url
+}
