@@ -12,64 +12,39 @@ logs/           of the children that quantized and served
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tasks.archive.manifest import CHECKPOINT
+from tasks.core.archived import CHECKPOINT
+from tasks.core.digest import indented_json
 from tasks.core.manifest import FileRecord, StageRecord
+from tasks.core.published import WEIGHTS
 from tasks.core.recipe import Recipe
-from tasks.core.records import (
-    CalibrateRecord,
-    ConvertRecord,
-    DownloadRecord,
-    PlanRecord,
-    QuantizeRecord,
-    UploadRecord,
-    ValidateRecord,
-)
+from tasks.core.records import Release, UploadRecord
 
-WEIGHTS = ".safetensors"
 Bundle = dict[str, tuple[Path, FileRecord]]
 """Path in the archive: the local file, and what it is recorded to be."""
 
 
-def collect(
-    plan: PlanRecord,
-    download: DownloadRecord,
-    calibrate: CalibrateRecord,
-    quantize: QuantizeRecord,
-    convert: ConvertRecord,
-    validate: ValidateRecord,
-    upload: UploadRecord,
-    *,
-    recipe: Recipe,
-    scratch: Path,
-    made: Path,
-) -> Bundle:
+def collect(release: Release, upload: UploadRecord, *, logs: Path, made: Path) -> Bundle:
     """Everything needed to verify the release and to make it again.
 
     Args:
-        plan: the stages' records, in their order.
-        download: see `plan`; the base itself is named by its digests, not kept.
-        calibrate: see `plan`.
-        quantize: see `plan`.
-        convert: see `plan`.
-        validate: see `plan`.
-        upload: see `plan`.
-        recipe: the recipe.
-        scratch: folder of the stages' logs.
+        release: what the stages said; the base itself is named by its digests, not kept.
+        upload: the release's documents.
+        logs: folder of the stages' logs.
         made: folder in which records and recipe are written down.
     """
-    stages = (plan, download, calibrate, quantize, convert, validate, upload)
+    convert, quantize = release.convert, release.quantize
     released = {file.sha256 for file in convert.files}
     own = [f for f in quantize.files if not f.path.endswith(WEIGHTS) and f.sha256 not in released]
-    _write_down(stages, recipe, made)
+    _write_down((*release.stages, upload), release.recipe, made)
     return dict(
         [
             *_below(CHECKPOINT, convert.path, convert.files),
             *_below(CHECKPOINT, upload.path, upload.files),
-            *_below("calibration/", calibrate.path, calibrate.files),
-            *_below("evidence/", validate.path, validate.files),
+            *_below("calibration/", release.calibrate.path, release.calibrate.files),
+            *_below("evidence/", release.validate.path, release.validate.files),
             *_below("quantizer/", quantize.path, own),
             *_found("", made, "**/*.json"),
-            *_found("logs/", scratch, "**/*.log"),
+            *_found("logs/", logs, "**/*.log"),
         ]
     )
 
@@ -94,5 +69,5 @@ def _write_down(stages: Iterable[StageRecord], recipe: Recipe, made: Path) -> No
     for record in stages:
         portable = record.model_copy(update={"folder": ""})
         path = made / "records" / f"{record.stage}.json"
-        path.write_text(portable.model_dump_json(indent=2) + "\n")
-    (made / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n")
+        path.write_text(indented_json(portable))
+    (made / "recipe.json").write_text(indented_json(recipe))

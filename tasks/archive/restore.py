@@ -1,17 +1,15 @@
-"""Bring an archived release back, or verify it where it lies."""
+"""Bring an archived release back."""
 
 import shutil
 from pathlib import Path
 
 from tasks.archive.counting import Counting
-from tasks.archive.manifest import MANIFEST, ArchivedFile, Manifest, read_manifest
+from tasks.archive.manifest import read_manifest
 from tasks.clients.s3 import Store
-from tasks.clients.s3_objects import Digests
+from tasks.core.archived import MANIFEST, ArchivedFile, Manifest
 from tasks.core.errors import InputError, IntegrityError, ResourceError
 from tasks.core.manifest import relative_files, verify_file
 from tasks.core.progress import Reporter
-
-SHOWN = 5
 
 
 def restore(uri: str, folder: Path, store: Store, reporter: Reporter) -> Manifest:
@@ -54,57 +52,6 @@ def restore(uri: str, folder: Path, store: Store, reporter: Reporter) -> Manifes
     partial.rename(folder)
     reporter.note(f"restored {len(manifest.files)} files to {folder}")
     return manifest
-
-
-def verify(uri: str, store: Store, reporter: Reporter, *, deep: bool = False) -> Manifest:
-    """Compare an archive with its manifest where it lies.
-
-    Sizes and the checksums that S3 keeps are compared without reading the objects; an object for
-    which S3 keeps none is read.
-
-    Args:
-        uri: folder of the release in S3.
-        store: where it lies.
-        reporter: told of files compared.
-        deep: read every object and compare its sha256, since a checksum that is kept says what was
-            received and not what the disks hold now.
-
-    Raises:
-        IntegrityError: names the objects that are missing, extra or changed.
-        StoreError, StoreUnavailable: there is no archive, S3 refused or did not answer.
-    """
-    uri = uri.rstrip("/")
-    manifest = read_manifest(uri, store)
-    present = {path for path, _ in store.list(uri)}
-    wrong = [f"{path} is extra" for path in sorted(present - _paths(manifest))]
-    for done, file in enumerate(manifest.files):
-        reporter.update(done / len(manifest.files), f"verifying {file.path}")
-        wrong += _differences(f"{uri}/{file.path}", file, store, deep=deep)
-    if wrong:
-        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise IntegrityError(
-            f"{uri} is not what was archived",
-            expected=f"the {len(manifest.files)} files of {MANIFEST}",
-            found="; ".join(wrong[:SHOWN]) + more,
-            remedy="restore the release from another copy, or from the Hub's tag "
-            f"{manifest.origin.tag} of {manifest.origin.repo}",
-        )
-    reporter.note(f"{len(manifest.files)} files of {uri} are what was archived")
-    return manifest
-
-
-def _differences(address: str, file: ArchivedFile, store: Store, *, deep: bool) -> list[str]:
-    there = store.head(address)
-    if there is None:
-        return [f"{file.path} is missing"]
-    if there.size != file.size:
-        return [f"{file.path} has {there.size} bytes, not {file.size}"]
-    if there.crc64nvme and there.crc64nvme != file.crc64nvme:
-        return [f"{file.path} has other bytes (S3's own checksum differs)"]
-    if deep or not there.crc64nvme:
-        read = Digests.of(store.stream(address))
-        return [] if read.sha256 == file.sha256 else [f"{file.path} has other bytes"]
-    return []
 
 
 def _paths(manifest: Manifest) -> set[str]:

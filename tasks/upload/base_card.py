@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
+from tasks.core.plain_yaml import load_plain
 from tasks.core.records import DownloadRecord
 
 FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
@@ -36,6 +36,6 @@ def read_base_card(download: DownloadRecord) -> BaseCard:
     if front is None:
         return BaseCard()
     try:
-        return BaseCard.model_validate(yaml.safe_load(front[1]) or {})
-    except (yaml.YAMLError, ValidationError):
+        return BaseCard.model_validate(load_plain(front[1]) or {})
+    except ValueError:  # pydantic's own among them
         return BaseCard()

@@ -5,11 +5,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tasks.core.published import BOM, EVIDENCE, PROVENANCE, RECIPE, SIGNATURE, SUMS
 from tasks.core.recipe import Source
+from tasks.core.records import Measure, Release
 from tasks.upload.base_card import read_base_card
 from tasks.upload.markup import environment
 from tasks.upload.metadata import metadata
-from tasks.upload.sources import EVIDENCE, PROVENANCE, RECIPE, SUMS, Sources
 
 TEMPLATE = "card.md.jinja"
 PARSERS = {"Gemma4": "gemma4"}
@@ -28,46 +29,51 @@ SHAPE = (
 )  # fmt: skip
 
 
-def render(sources: Sources, hub_url: str) -> str:
+def render(release: Release, hub_url: str, key: str) -> str:
     """README.md of a release.
 
     Args:
-        sources: the records and the recipe.
+        release: the records and the recipe.
         hub_url: address of the Hub, for links.
+        key: fingerprint of the key that signs the release.
 
     Raises:
         InputError: a record's value cannot stand in a shell command.
     """
     page = environment().get_template(TEMPLATE)
-    return page.render(**_values(sources, hub_url))
+    return page.render(**_values(release, hub_url), key=key)
 
 
-def _values(sources: Sources, hub_url: str) -> dict[str, Any]:
-    base_card = read_base_card(sources.download)
-    front = metadata(sources, base_card, hub_url)
-    recipe, plan = sources.recipe, sources.plan
+def _values(release: Release, hub_url: str) -> dict[str, Any]:
+    base_card = read_base_card(release.download)
+    front = metadata(release, base_card, hub_url)
+    recipe, plan = release.recipe, release.plan
     return {
         "front": Markup(front.to_yaml()),  # noqa: S704 - YAML above the page, not part of it
         "name": plan.target.partition("/")[2],
         "base_url": f"{hub_url}/{plan.base}",
         "plan": plan,
-        "calibrate": sources.calibrate,
-        "quantize": sources.quantize,
-        "convert": sources.convert,
-        "validate": sources.validate,
-        "metrics": sources.validate.metrics,
+        "calibrate": release.calibrate,
+        "quantize": release.quantize,
+        "convert": release.convert,
+        "validate": release.validate,
+        "metrics": release.validate.metrics,
+        "lossless": _lossless,
+        "recovery": _recovery,
         "recipe": recipe,
         "serving": recipe.validation.serving,
         "limits": recipe.validation.limits,
-        "numerics": NUMERICS[sources.validate.numerics],
-        "base_bytes": sum(file.size for file in sources.base_weights),
-        "architecture": _architecture(sources),
+        "numerics": NUMERICS[release.validate.numerics],
+        "base_bytes": sum(file.size for file in release.base_weights),
+        "architecture": _architecture(release),
         "parser": next((p for k, p in PARSERS.items() if plan.architecture.startswith(k)), ""),
         "images": front.pipeline_tag == "image-text-to-text",
-        "parameters": _parameters(sources),
-        "data": list(_data(sources)),
-        "evidence": ", ".join(f"{EVIDENCE}/{file.path}" for file in sources.evidence),
+        "parameters": _parameters(release),
+        "data": list(_data(release)),
+        "evidence": ", ".join(f"{EVIDENCE}/{file.path}" for file in release.evidence),
         "sums": SUMS,
+        "signature": SIGNATURE,
+        "bom": BOM,
         "provenance": PROVENANCE,
         "recipe_file": RECIPE,
         "licence": front.license,
@@ -76,9 +82,21 @@ def _values(sources: Sources, hub_url: str) -> dict[str, Any]:
     }
 
 
-def _architecture(sources: Sources) -> list[tuple[str, str, object]]:
+def _lossless(measure: Measure) -> str:
+    """What the base shows against itself: nothing differs, everything agrees."""
+    return "1" if measure.direction == "at least" or "ratio" in measure.name else "0"
+
+
+def _recovery(measure: Measure) -> str:
+    """Share of what the base shows; empty for a measure of distance, which has none."""
+    if measure.direction == "at least":
+        return f"{100 * measure.value:.1f} %"
+    return f"{100 / measure.value:.1f} %" if "ratio" in measure.name else ""
+
+
+def _architecture(release: Release) -> list[tuple[str, str, object]]:
     """The model's shape from the release's config.json: part, setting, value."""
-    path = sources.convert.path / "config.json"
+    path = release.convert.path / "config.json"
     config = json.loads(path.read_bytes()) if path.is_file() else {}
     parts = {"text": config.get("text_config", config), "vision": config.get("vision_config")}
     return [
@@ -90,15 +108,15 @@ def _architecture(sources: Sources) -> list[tuple[str, str, object]]:
     ]
 
 
-def _parameters(sources: Sources) -> list[tuple[str, object]]:
-    recipe = sources.recipe
+def _parameters(release: Release) -> list[tuple[str, object]]:
+    recipe = release.recipe
     tuning, calibration = recipe.tuning, recipe.calibration
     return [
         ("recipe", recipe.name),
         ("recipe digest", recipe.digest),
         ("scheme", recipe.scheme),
         ("group size", recipe.group_size),
-        ("tuner", sources.quantize.tuner),
+        ("tuner", release.quantize.tuner),
         ("iterations a block", tuning.iters),
         ("batch size", tuning.batch_size),
         ("learning rate", tuning.learning_rate or "1 / iterations"),
@@ -111,9 +129,9 @@ def _parameters(sources: Sources) -> list[tuple[str, object]]:
     ]
 
 
-def _data(sources: Sources) -> list[tuple[str, Source, str]]:
+def _data(release: Release) -> list[tuple[str, Source, str]]:
     """Place in the recipe, source and digest of all data."""
-    recipe, digests = sources.recipe, sources.plan.sources
+    recipe, digests = release.recipe, release.plan.sources
     places = {
         "calibration.source": recipe.calibration.source,
         "calibration.images": recipe.calibration.images,

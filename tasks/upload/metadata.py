@@ -5,8 +5,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.core.published import EVIDENCE
+from tasks.core.records import PlanRecord, Release
 from tasks.upload.base_card import BaseCard
-from tasks.upload.sources import EVIDENCE, Sources
 
 TAGS = ("nvfp4", "compressed-tensors", "vllm", "auto-round")
 
@@ -38,20 +39,20 @@ class Metadata(BaseModel):
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 
-def metadata(sources: Sources, base_card: BaseCard, hub_url: str) -> Metadata:
+def metadata(release: Release, base_card: BaseCard, hub_url: str) -> Metadata:
     """The metadata of a release; what describes the model is the base's.
 
     Args:
-        sources: the records and the recipe.
+        release: the records and the recipe.
         base_card: what the base says of itself.
         hub_url: address of the Hub, for the link to the evidence.
     """
-    plan, calibration = sources.plan, sources.recipe.calibration
+    plan, calibration = release.plan, release.recipe.calibration
     repos = [source.repo for source in (calibration.source, calibration.images) if source]
     return Metadata(
         base_model=[plan.base],
         quantized_by=plan.target.partition("/")[0],
-        pipeline_tag=base_card.pipeline_tag or _task(plan.architecture),
+        pipeline_tag=task_of(plan, base_card),
         license=base_card.license or plan.license or None,
         license_name=base_card.license_name,
         license_link=base_card.license_link,
@@ -59,19 +60,21 @@ def metadata(sources: Sources, base_card: BaseCard, hub_url: str) -> Metadata:
         tags=list(TAGS),
         datasets=sorted({repo for repo in repos if repo}) or None,
         model_index=[
-            {"name": plan.target.partition("/")[2], "results": [_result(sources, hub_url)]}
+            {"name": plan.target.partition("/")[2], "results": [_result(release, hub_url)]}
         ],
     )
 
 
-def _task(architecture: str) -> str:
-    """The Hub's name of what such a model does; conditional generation takes images too."""
-    conditional = architecture.endswith("ForConditionalGeneration")
+def task_of(plan: PlanRecord, base_card: BaseCard) -> str:
+    """The Hub's name of what a model does; conditional generation takes images too."""
+    if base_card.pipeline_tag:
+        return base_card.pipeline_tag
+    conditional = plan.architecture.endswith("ForConditionalGeneration")
     return "image-text-to-text" if conditional else "text-generation"
 
 
-def _result(sources: Sources, hub_url: str) -> dict[str, Any]:
-    plan, heldout, found = sources.plan, sources.recipe.validation.heldout, sources.validate.metrics
+def _result(release: Release, hub_url: str) -> dict[str, Any]:
+    plan, heldout, found = release.plan, release.recipe.validation.heldout, release.validate.metrics
     metrics = {
         "perplexity": ("Perplexity", found.perplexity),
         "base_perplexity": ("Perplexity of the base", found.base_perplexity),
@@ -89,7 +92,7 @@ def _result(sources: Sources, hub_url: str) -> dict[str, Any]:
             {"type": kind, "name": name, "value": value} for kind, (name, value) in metrics.items()
         ],
         "source": {
-            "name": f"Roundhouse, {sources.validate.engine}",
+            "name": f"Roundhouse, {release.validate.engine}",
             "url": f"{hub_url}/{plan.target}/tree/{plan.release_id}/{EVIDENCE}",
         },
     }

@@ -3,27 +3,33 @@
 Sources: in-toto.io/Statement/v1 and slsa.dev/provenance/v1. No predicate for models is standard.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from tasks.core.manifest import FileRecord
+from tasks.core.published import EVIDENCE
+from tasks.core.records import Release
 from tasks.core.versions import installed
-from tasks.upload.sources import EVIDENCE, Sources
+from tasks.sign.envelope import STATEMENT
 
 BUILD_TYPE = "urn:roundhouse:release:v1"
+PREDICATE = "https://slsa.dev/provenance/v1"
+VERDICT = "verdict"
+COMMIT = "commit:"
 
 
-def provenance(sources: Sources, hub_url: str) -> dict[str, Any]:
+def provenance(release: Release, files: Mapping[str, str], hub_url: str) -> dict[str, Any]:
     """The statement, ready for JSON.
 
     Args:
-        sources: the records.
+        release: the records.
+        files: sha256 of every file that is published, by its path.
         hub_url: address of the Hub that holds base and data.
     """
-    plan = sources.plan
+    plan = release.plan
     return {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [_resource(file) for file in sources.convert.files],
-        "predicateType": "https://slsa.dev/provenance/v1",
+        "_type": STATEMENT,
+        "subject": [_resource(path, sha256) for path, sha256 in sorted(files.items())],
+        "predicateType": PREDICATE,
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
@@ -31,45 +37,68 @@ def provenance(sources: Sources, hub_url: str) -> dict[str, Any]:
                     "base": plan.base,
                     "commit": plan.commit,
                     "target": plan.target,
-                    "recipe": sources.recipe.model_dump(mode="json"),
+                    "recipe": release.recipe.model_dump(mode="json"),
                 },
                 "internalParameters": {
-                    "recipe_digest": sources.recipe.digest,
-                    "tuner": sources.quantize.tuner,
-                    "versions": sources.quantize.versions,
-                    "engine": sources.validate.engine,
+                    "recipe_digest": release.recipe.digest,
+                    "tuner": release.quantize.tuner,
+                    "weights_of": release.quantize.reused or plan.release_id,
+                    "device": release.quantize.device,
+                    "versions": release.quantize.versions,
+                    "engine": release.validate.engine,
                 },
-                "resolvedDependencies": _dependencies(sources, hub_url),
+                "resolvedDependencies": _dependencies(release, hub_url),
             },
             "runDetails": {
                 "builder": {"id": "urn:roundhouse", "version": installed("roundhouse")},
                 "metadata": {"invocationId": plan.release_id},
-                "byproducts": _byproducts(sources),
+                "byproducts": _byproducts(release),
             },
         },
     }
 
 
-def _resource(file: FileRecord, prefix: str = "") -> dict[str, Any]:
-    return {"name": f"{prefix}{file.path}", "digest": {"sha256": file.sha256}}
+def _resource(name: str, sha256: str) -> dict[str, Any]:
+    return {"name": name, "digest": {"sha256": sha256}}
 
 
-def _dependencies(sources: Sources, hub_url: str) -> list[dict[str, Any]]:
-    plan = sources.plan
+def _dependencies(release: Release, hub_url: str) -> list[dict[str, Any]]:
+    """Base commit and shards, data, calibration set, packages."""
+    plan = release.plan
     at = f"{hub_url}/{plan.base}/resolve/{plan.commit}"
     base = {"uri": f"{hub_url}/{plan.base}", "digest": {"gitCommit": plan.commit}}
-    shards = [_resource(file) | {"uri": f"{at}/{file.path}"} for file in sources.base_weights]
-    data = [
-        {"name": f"data:{place}", "annotations": {"digest": digest}}
-        for place, digest in sorted(plan.sources.items())
+    shards = [
+        _resource(file.path, file.sha256) | {"uri": f"{at}/{file.path}"}
+        for file in release.base_weights
     ]
-    calibration = {"name": "calibration", "digest": {"sha256": sources.calibrate.set_digest}}
-    return [base, *shards, *data, calibration]
+    data = [_data(place, digest) for place, digest in sorted(plan.sources.items())]
+    calibration = _resource("calibration", release.calibrate.set_digest)
+    packages = [
+        {"name": name, "uri": f"pkg:pypi/{name}@{version}"}
+        for name, version in sorted(release.quantize.versions.items())
+    ]
+    return [base, *shards, *data, calibration, *packages]
 
 
-def _byproducts(sources: Sources) -> list[dict[str, Any]]:
-    stages = [
-        {"name": f"stage:{record.stage}", "digest": {"sha256": record.digest}}
-        for record in sources.stages
-    ]
-    return [*stages, *(_resource(file, f"{EVIDENCE}/") for file in sources.evidence)]
+def _data(place: str, digest: str) -> dict[str, Any]:
+    if digest.startswith(COMMIT):
+        return {"name": f"data:{place}", "digest": {"gitCommit": digest.removeprefix(COMMIT)}}
+    return _resource(f"data:{place}", digest)
+
+
+def _byproducts(release: Release) -> list[dict[str, Any]]:
+    """The gate's verdict with its figures, what each stage made, the evidence's files."""
+    found = release.validate
+    verdict = {
+        "name": VERDICT,
+        "annotations": {
+            "verdict": found.verdict,
+            "metrics": found.metrics.model_dump(mode="json"),
+            "checks": [check.model_dump(mode="json") for check in found.checks],
+            "kernel": found.kernel,
+            "numerics": found.numerics,
+        },
+    }
+    stages = [_resource(f"stage:{record.stage}", record.digest) for record in release.stages]
+    evidence = [_resource(f"{EVIDENCE}/{file.path}", file.sha256) for file in release.evidence]
+    return [verdict, *stages, *evidence]

@@ -1,4 +1,4 @@
-"""The upload stage: an accepted release becomes one tagged commit, and stays it."""
+"""The upload stage: an accepted release becomes one signed, tagged commit, and stays it."""
 
 import shutil
 from pathlib import Path
@@ -8,92 +8,100 @@ from tasks.core.errors import CheckFailed, IntegrityError
 from tasks.core.leaks import refuse_secrets
 from tasks.core.manifest import relative_files
 from tasks.core.progress import Reporter
-from tasks.core.recipe import Recipe
-from tasks.core.records import (
-    CalibrateRecord,
-    ConvertRecord,
-    DownloadRecord,
-    PlanRecord,
-    QuantizeRecord,
-    UploadRecord,
-    ValidateRecord,
-)
+from tasks.core.published import is_document
+from tasks.core.records import Release, UploadRecord
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
-from tasks.upload.documents import write_documents
-from tasks.upload.publish import Release, is_document, publish
-from tasks.upload.sources import Sources
+from tasks.core.workspace_release import release_here
+from tasks.core.workspace_shared import Shared
+from tasks.sign.signer import Signer
+from tasks.upload.documents import check_signature, digests, sign, write_documents
+from tasks.upload.former import find_former
+from tasks.upload.publish import Publication, describe, publish
 
 STAGE = "upload"
 
 
 def run(
-    plan: PlanRecord,
-    download: DownloadRecord,
-    calibrate: CalibrateRecord,
-    quantize: QuantizeRecord,
-    convert: ConvertRecord,
-    validate: ValidateRecord,
+    release: Release,
     *,
-    recipe: Recipe,
     hub: Hub,
     settings: Settings,
     home: Path,
     reporter: Reporter,
+    shared: Shared | None = None,
 ) -> UploadRecord:
     """Publish a release on the Hub; the record's folder holds its card and documents.
 
     Args:
-        plan: the stages' records, in their order.
-        download: see `plan`.
-        calibrate: see `plan`.
-        quantize: see `plan`.
-        convert: see `plan`.
-        validate: see `plan`; its verdict must be ACCEPT.
-        recipe: the recipe.
+        release: what the stages before said; the verdict must be ACCEPT.
         hub: where the release goes.
-        settings: names the Hub for links, and the secrets that must not get out.
+        settings: name the signing key, the Hub for links, and the secrets that must not get out.
         home: of the workspaces.
         reporter: told of what is sent.
+        shared: what this machine has in common with others; None for nothing.
 
     Raises:
         CheckFailed: the verdict is no, or is about other files, or a file holds a secret; the Hub
             was not asked anything.
+        InputError: there is no signing key.
         IntegrityError: files changed since they were validated, or the Hub holds other files
             under this release's tag.
         TargetError, HubUnavailable: the Hub refused or did not answer.
         TransientError: somebody committed meanwhile.
     """
-    _refuse_unless_accepted(convert, validate)
-    convert.verify()
-    sources = Sources(plan, download, calibrate, quantize, convert, validate, recipe)
-    workspace = Workspace.of_release(home, plan.release_id)
+    _refuse_unless_accepted(release)
+    signer = Signer.from_settings(settings)
+    release = release_here(release, home, shared)
+    release.convert.verify(deep=False)  # the commit reads every byte and compares
+    plan = release.plan
+    workspace = Workspace.of_target(home, plan.release_id, plan.target, shared)
 
     def make(folder: Path) -> dict[str, object]:
         _empty(folder)
-        write_documents(sources, folder, settings.hub_url)
-        release = _release(sources, folder)
-        refuse_secrets(release.paths.values(), settings)
-        commit = publish(release, hub, reporter, private=settings.private)
-        _adopt(release, commit, folder, hub)
+        refuse_secrets(_own_files(release), settings)
+        if plan.release_id not in hub.tags(plan.target):
+            hub.can_write(plan.target)  # before the minutes that hashing takes
+        head = hub.head(plan.target)
+        former = find_former(plan.target, head, hub, signer.verifier)
+        write_documents(release, folder, hub_url=settings.hub_url, former=former, signer=signer)
+        sign(release, folder, signer)
+        publication = published(release, folder)
+        refuse_secrets(publication.paths.values(), settings)
+        commit = publish(publication, hub, reporter, private=settings.private, parent=head)
+        _adopt(publication, commit, folder, hub)
+        check_signature(release, folder, signer)
         return {
-            "repo": release.repo,
+            "repo": plan.target,
             "commit": commit,
-            "tag": release.tag,
-            "url": f"{settings.hub_url}/{release.repo}/tree/{release.tag}",
+            "tag": plan.release_id,
+            "url": f"{settings.hub_url}/{plan.target}/tree/{plan.release_id}",
         }
 
-    inputs = {record.stage: record.digest for record in sources.stages}
-    inputs |= {"target": plan.target, "recipe": recipe.digest}
-    record = workspace.run(STAGE, UploadRecord, inputs, make)
-    if publish(_release(sources, record.path), hub, reporter) != record.commit:
+    inputs = release.inputs
+    record = workspace.here(workspace.run(STAGE, UploadRecord, inputs, make))
+    if publish(published(release, record.path), hub, reporter) != record.commit:
         reporter.note(f"{record.repo} was made anew since; publishing again")
-        (workspace.root / f"{STAGE}.json").unlink()
+        workspace.forget(record)
         record = workspace.run(STAGE, UploadRecord, inputs, make)
     return record
 
 
-def _refuse_unless_accepted(convert: ConvertRecord, validate: ValidateRecord) -> None:
+def published(release: Release, folder: Path) -> Publication:
+    """What the Hub gets: the model's files, and the documents in a folder."""
+    plan, model = release.plan, release.convert
+    return Publication(
+        repo=plan.target,
+        tag=plan.release_id,
+        origin=describe(plan.base, plan.commit),
+        paths={file.path: model.path / file.path for file in model.files}
+        | {path: folder / path for path in relative_files(folder)},
+        sha256=digests(release, folder),
+    )
+
+
+def _refuse_unless_accepted(release: Release) -> None:
+    convert, validate = release.convert, release.validate
     failed = [check.name for check in validate.checks if not check.passed]
     if validate.verdict != "ACCEPT":
         raise CheckFailed(
@@ -111,27 +119,21 @@ def _refuse_unless_accepted(convert: ConvertRecord, validate: ValidateRecord) ->
         )
 
 
+def _own_files(release: Release) -> list[Path]:
+    """What the stages left that goes out as it is."""
+    model = [release.convert.path / file.path for file in release.convert.files]
+    return model + [release.validate.path / file.path for file in release.evidence]
+
+
 def _empty(folder: Path) -> None:
     """Remove what an attempt that died left."""
     shutil.rmtree(folder)
     folder.mkdir()
 
 
-def _release(sources: Sources, folder: Path) -> Release:
-    plan = sources.plan
-    return Release(
-        repo=plan.target,
-        tag=plan.release_id,
-        origin=f"NVFP4 of {plan.base}, commit {plan.commit}",
-        folder=sources.convert.path,
-        files=sources.convert.files,
-        documents={path: folder / path for path in relative_files(folder)},
-    )
-
-
-def _adopt(release: Release, commit: str, folder: Path, hub: Hub) -> None:
+def _adopt(publication: Publication, commit: str, folder: Path, hub: Hub) -> None:
     """Make the folder's documents those of the commit, which an earlier run may have written."""
-    there = {f.path: f for f in hub.files(release.repo, commit) if is_document(f.path)}
+    there = {f.path: f for f in hub.files(publication.repo, commit) if is_document(f.path)}
     for path in set(relative_files(folder)) - set(there):
         (folder / path).unlink()
     for path, file in there.items():
@@ -139,4 +141,4 @@ def _adopt(release: Release, commit: str, folder: Path, hub: Hub) -> None:
             file.verify(folder / path)
         except IntegrityError:
             (folder / path).unlink(missing_ok=True)
-            hub.fetch(release.repo, commit, file, folder)
+            hub.fetch(publication.repo, commit, file, folder)

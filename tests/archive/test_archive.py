@@ -2,20 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
-from tasks.archive.archive import run
-from tasks.archive.folder import SUMS, verify_folder
-from tasks.archive.manifest import MANIFEST, Manifest, find_manifest
-from tasks.archive.restore import restore, verify
+from tasks.archive.manifest import find_manifest, read_manifest
+from tasks.archive.restore import restore
 from tasks.clients.s3 import Store
 from tasks.clients.s3_objects import Address
+from tasks.core.archived import MANIFEST, Manifest
 from tasks.core.digest import sha256_file
 from tasks.core.errors import (
     CheckFailed,
@@ -26,101 +22,16 @@ from tasks.core.errors import (
     StoreError,
 )
 from tasks.core.manifest import relative_files
-from tasks.core.progress import Silent
-from tasks.core.records import ArchiveRecord, UploadRecord
-from tasks.core.settings import Settings
-from tasks.core.workspace import Workspace
-from tasks.upload.documents import write_documents
-from tasks.upload.sources import Sources
-from tests.conftest import S3Server
-from tests.finished_stages import finish_stages, randomly
+from tests.archived_case import SHARD, SILENT, Case, overwrite, sent_by
+from tests.conftest import Keys, S3Server
+from tests.finished_stages import randomly
 
-SILENT = Silent()
 PUTS = {"PutObject", "CreateMultipartUpload", "UploadPart", "DeleteObject"}
-SHARD = "checkpoint/model-00001-of-00002.safetensors"
-
-
-@dataclass
-class Case:
-    """A release that is uploaded, and the store it goes to."""
-
-    sources: Sources
-    upload: UploadRecord
-    store: Store
-    settings: Settings
-    home: Path
-
-    @classmethod
-    def make(cls, server: S3Server, home: Path, target: str, **changes: Any) -> "Case":
-        """A release whose upload is recorded; changes go to `finish_stages`."""
-        sources = finish_stages(home, target, **changes)
-        upload = _uploaded(sources, home)
-        settings = server.settings()
-        return cls(sources, upload, server.store(), settings, home)
-
-    def run(self) -> ArchiveRecord:
-        """Archive it."""
-        return run(
-            self.sources.plan,
-            self.sources.download,
-            self.sources.calibrate,
-            self.sources.quantize,
-            self.sources.convert,
-            self.sources.validate,
-            self.upload,
-            recipe=self.sources.recipe,
-            store=self.store,
-            home=self.home,
-            settings=self.settings,
-            reporter=SILENT,
-        )
-
-    def forget(self) -> None:
-        """Lose the record of the archive."""
-        self.workspace.root.joinpath("archive.json").unlink()
-
-    @property
-    def workspace(self) -> Workspace:
-        """The release's own."""
-        return Workspace.of_release(self.home, self.sources.plan.release_id)
-
-
-def _uploaded(sources: Sources, home: Path) -> UploadRecord:
-    """The record of an upload whose documents are real and whose Hub was not asked."""
-
-    def make(folder: Path) -> dict[str, object]:
-        write_documents(sources, folder, "https://hub.example")
-        repo, tag = sources.plan.target, sources.plan.release_id
-        return {"repo": repo, "commit": "c" * 40, "tag": tag, "url": "https://hub.example/r"}
-
-    workspace = Workspace.of_release(home, sources.plan.release_id)
-    return workspace.run("upload", UploadRecord, {}, make)
 
 
 @pytest.fixture
-def case(s3_server: S3Server, tmp_path: Path) -> Case:
-    return Case.make(s3_server, tmp_path / "home", randomly("acme/release"))
-
-
-@contextmanager
-def sent_by(store: Store) -> Iterator[list[str]]:
-    """Names of the operations that a store sends."""
-    sent: list[str] = []
-
-    def note(model: Any, **_: object) -> None:
-        sent.append(model.name)
-
-    store._client.meta.events.register("before-call.s3", note)
-    yield sent
-    store._client.meta.events.unregister("before-call.s3", note)
-
-
-def overwrite(
-    server: S3Server, uri: str, data: bytes, algorithm: Literal["CRC64NVME", "CRC32"] = "CRC64NVME"
-) -> None:
-    """Replace an object behind the store's back; S3 keeps the checksum of the named kind."""
-    at = Address.parse(uri)
-    server.client().put_object(Bucket=at.bucket, Key=at.key, Body=data, ChecksumAlgorithm=algorithm)
+def case(s3_server: S3Server, keys: Keys, tmp_path: Path) -> Case:
+    return Case.make(s3_server, tmp_path / "home", randomly("acme/release"), keys)
 
 
 def test_an_archive_restores_to_what_was_archived(case: Case, tmp_path: Path) -> None:
@@ -175,11 +86,13 @@ def test_the_manifest_names_the_release_and_is_written_last(
     )
 
 
-def test_a_second_run_puts_nothing(case: Case, s3_server: S3Server, tmp_path: Path) -> None:
+def test_a_second_run_puts_nothing(
+    case: Case, s3_server: S3Server, keys: Keys, tmp_path: Path
+) -> None:
     """In the same workspace, with the record lost, and in a new workspace whose logs differ."""
     first = case.run()
     new = Case.make(
-        s3_server, tmp_path / "new", case.upload.repo, facts={"quantize": {"peak_ram": 9}}
+        s3_server, tmp_path / "new", case.upload.repo, keys, facts={"quantize": {"peak_ram": 9}}
     )
     for again in (case, case, new):
         with sent_by(again.store) as sent:
@@ -195,7 +108,7 @@ def test_an_archive_that_is_gone_is_made_again(case: Case, s3_server: S3Server) 
     for path, _ in list(case.store.list(uri)):
         s3_server.client().delete_object(Bucket="artifacts", Key=f"{Address.parse(uri).key}/{path}")
     assert case.run().uri == uri
-    verify(uri, case.store, SILENT)
+    assert len(list(case.store.list(uri))) == len(read_manifest(uri, case.store).files) + 1
 
 
 def test_a_run_that_died_is_taken_up(case: Case) -> None:
@@ -214,93 +127,24 @@ def test_a_run_that_died_is_taken_up(case: Case) -> None:
     uri = f"{case.settings.archive}/{case.upload.repo}/{case.upload.tag}"
     assert find_manifest(uri, case.store) is None
     with pytest.raises(StoreError, match="no whole archive"):
-        verify(uri, case.store, SILENT)
+        read_manifest(uri, case.store)
     case.run()
     events.unregister("before-call.s3.PutObject", die)
-    manifest = verify(uri, case.store, SILENT)
+    manifest = read_manifest(uri, case.store)
     assert len(puts) == len(manifest.files) + 1 + 1, "all, the manifest, and the one that died"
 
 
 def test_another_release_under_the_name_is_refused(
-    case: Case, s3_server: S3Server, tmp_path: Path
+    case: Case, s3_server: S3Server, keys: Keys, tmp_path: Path
 ) -> None:
     """Other weights under an archived name: an error that names them, and nothing changes."""
     uri = case.run().uri
+    before = read_manifest(uri, case.store)
     files = {"convert": {"model-00001-of-00002.safetensors": b"other"}}
-    other = Case.make(s3_server, tmp_path / "other", case.upload.repo, files=files)
+    other = Case.make(s3_server, tmp_path / "other", case.upload.repo, keys, files=files)
     with pytest.raises(IntegrityError, match="model-00001-of-00002"):
         other.run()
-    verify(uri, case.store, SILENT)
-
-
-@pytest.mark.parametrize(("algorithm", "reads"), [("CRC64NVME", 1), ("CRC32", 2)])
-def test_a_changed_object_is_named(
-    case: Case, s3_server: S3Server, algorithm: Literal["CRC64NVME", "CRC32"], reads: int
-) -> None:
-    """Equal size, other bytes: S3's checksum tells; only an object without one is read."""
-    uri = case.run().uri
-    data = b"X" + case.store.read(f"{uri}/{SHARD}")[1:]
-    overwrite(s3_server, f"{uri}/{SHARD}", data, algorithm)
-    with sent_by(case.store) as sent, pytest.raises(IntegrityError, match=SHARD):
-        verify(uri, case.store, SILENT)
-    assert sent.count("GetObject") == reads
-
-
-def test_a_deep_look_does_not_trust_checksums(case: Case, s3_server: S3Server) -> None:
-    """Object and recorded CRC changed together pass the quick look; sha256 finds them."""
-    uri = case.run().uri
-    overwrite(s3_server, f"{uri}/{SHARD}", b"X" + case.store.read(f"{uri}/{SHARD}")[1:])
-    changed = case.store.head(f"{uri}/{SHARD}")
-    assert changed is not None
-    manifest = json.loads(case.store.read(f"{uri}/{MANIFEST}"))
-    entry = next(file for file in manifest["files"] if file["path"] == SHARD)
-    entry["crc64nvme"] = changed.crc64nvme
-    overwrite(s3_server, f"{uri}/{MANIFEST}", json.dumps(manifest).encode())
-    verify(uri, case.store, SILENT)
-    with pytest.raises(IntegrityError, match=f"{SHARD} has other bytes"):
-        verify(uri, case.store, SILENT, deep=True)
-
-
-def test_missing_extra_and_truncated_objects_are_named(case: Case, s3_server: S3Server) -> None:
-    """All that is wrong is in one message."""
-    uri = case.run().uri
-    prefix = Address.parse(uri).key
-    s3_server.client().delete_object(Bucket="artifacts", Key=f"{prefix}/recipe.json")
-    overwrite(s3_server, f"{uri}/{SHARD}", b"short")
-    overwrite(s3_server, f"{uri}/intruder.bin", b"hello")
-    with pytest.raises(IntegrityError) as wrong:
-        verify(uri, case.store, SILENT)
-    for said in ("recipe.json is missing", f"{SHARD} has 5 bytes", "intruder.bin is extra"):
-        assert said in str(wrong.value)
-
-
-@pytest.mark.parametrize("inside", ["", "checkpoint"])
-def test_a_restored_release_is_verified_where_it_lies(
-    case: Case, tmp_path: Path, inside: str
-) -> None:
-    """By the manifest, and its checkpoint by the digests that travel with it; faults are named."""
-    restore(case.run().uri, tmp_path / "back", case.store, SILENT)
-    folder = tmp_path / "back" / inside
-    assert verify_folder(folder, SILENT) > 8
-    shard = tmp_path / "back" / SHARD
-    shard.write_bytes(b"X" + shard.read_bytes()[1:])
-    (folder / "intruder.py").write_text("")
-    next(folder.rglob("config.json")).unlink()
-    with pytest.raises(IntegrityError) as wrong:
-        verify_folder(folder, SILENT)
-    for named in ("intruder.py is extra", "model-00001-of-00002", "config.json: no file"):
-        assert named in str(wrong.value)
-
-
-@pytest.mark.parametrize("line", ["", "0" * 64 + "  ../../etc/passwd", "nonsense"])
-def test_a_broken_list_of_digests_is_refused(tmp_path: Path, line: str) -> None:
-    """Lines that are none, or lead out of the folder; and a folder without a list."""
-    with pytest.raises(InputError, match="no list of digests"):
-        verify_folder(tmp_path, SILENT)
-    (tmp_path / "roundhouse").mkdir()
-    (tmp_path / SUMS).write_text(f"{line}\n")
-    with pytest.raises(IntegrityError, match="broken line"):
-        verify_folder(tmp_path, SILENT)
+    assert read_manifest(uri, case.store) == before
 
 
 def test_a_damaged_archive_is_not_restored(case: Case, s3_server: S3Server, tmp_path: Path) -> None:
@@ -358,7 +202,7 @@ def test_a_disk_that_is_too_small_is_told_before_reading(
 def test_secrets_are_not_archived(case: Case) -> None:
     """A log that holds the S3 key is refused before anything is sent."""
     secret = case.settings.s3_secret_key.get_secret_value()
-    (case.workspace.scratch("quantize") / "worker.log").write_text(f"key={secret}\n")
+    (case.logs / "quantize" / "worker.log").write_text(f"key={secret}\n")
     with sent_by(case.store) as sent, pytest.raises(CheckFailed, match="s3_secret_key") as refused:
         case.run()
     assert sent == []

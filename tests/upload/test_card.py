@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tasks.core.errors import InputError
-from tasks.core.records import Check, ConvertRecord
+from tasks.core.records import Check, ConvertRecord, Release
 from tasks.upload.card import render
 from tasks.upload.markup import BREAKS, amount, code, text, word
-from tasks.upload.sources import Sources
 from tests.finished_stages import BASE_CARD, COMMIT, METRICS, finish_stages
 
 HUB = "https://hub.example"
+KEY = "5f" * 32
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
 SECTIONS = [
     "Architecture", "Optimisations", "What is quantized, and what is not", "Serve it",
@@ -30,7 +30,7 @@ SECTIONS = [
 
 
 @pytest.fixture
-def sources(tmp_path: Path) -> Sources:
+def sources(tmp_path: Path) -> Release:
     return finish_stages(tmp_path, "acme/small-NVFP4")
 
 
@@ -49,9 +49,9 @@ def rows(card: str) -> list[list[str]]:
     ]
 
 
-def test_the_metadata_is_what_the_hub_reads(sources: Sources) -> None:
+def test_the_metadata_is_what_the_hub_reads(sources: Release) -> None:
     """huggingface_hub parses it, and finds base, relation, licence, data and results."""
-    data = parsed(render(sources, HUB))
+    data = parsed(render(sources, HUB, KEY))
     assert data.base_model == ["acme/base-it"]
     assert data.get("base_model_relation") == "quantized"
     assert (data.library_name, data.pipeline_tag) == ("transformers", "image-text-to-text")
@@ -64,30 +64,36 @@ def test_the_metadata_is_what_the_hub_reads(sources: Sources) -> None:
     assert values["top1_agreement"] == METRICS.top1_agreement
 
 
-def test_every_section_is_there_in_order(sources: Sources) -> None:
+def test_every_section_is_there_in_order(sources: Release) -> None:
     """A reader finds what a release's card has to say under its name."""
-    assert re.findall(r"^## (.+)$", render(sources, HUB), re.MULTILINE) == SECTIONS
+    assert re.findall(r"^## (.+)$", render(sources, HUB, KEY), re.MULTILINE) == SECTIONS
 
 
-def test_the_base_is_linked(sources: Sources) -> None:
+def test_the_base_is_linked(sources: Release) -> None:
     """The rendered link leads to the base on the Hub."""
-    page = MARKDOWN.render(ModelCard(render(sources, HUB)).text)
+    page = MARKDOWN.render(ModelCard(render(sources, HUB, KEY)).text)
     assert f'<a href="{HUB}/acme/base-it">acme/base-it</a>' in page
     assert "10.50 M parameters, of which 7.00 M are quantized" in page
 
 
-def test_figures_are_the_records(sources: Sources) -> None:
+def test_figures_are_the_records(sources: Release) -> None:
     """Evaluation with limits, sizes, losses and digests are on the rendered page."""
-    table = rows(render(sources, HUB))
+    table = rows(render(sources, HUB, KEY))
     limits = sources.recipe.validation.limits
-    assert ["perplexity", "11.0625", "11.3437", ""] in table
-    measured = "mean KL divergence, nats a token"
-    assert [measured, "0", "0.03125", f"at most {limits.mean_kl}"] in table
+    assert ["perplexity", "11.0625", "11.3437", "97.5 %", "", "", "48"] in table
+    kl = ["mean KL", "0", "0.0312", "", "0.0250 to 0.0400", "at most 0.12", "48"]
+    ratio = ["perplexity ratio", "1", "1.0254", "97.5 %", "1.0100 to 1.0400", "at most 1.12", "48"]
+    top1 = ["top-1 agreement", "1", "0.9000", "90.0 %", "0.8900 to 0.9100", "at least 0.75", "48"]
+    assert [row for row in (kl, ratio, top1) if row not in table] == []
+    assert ["tool calls", "12", "2400", "0.04000", "0.05000", "1.0300", "0.9100"] in table
     assert [
         "size of the weights",
         "4.80 kB",
         "1.80 kB",
+        "",
+        "",
         f"at most {limits.size_ratio} of the base",
+        "",
     ] in table
     assert ["<code>model.layers.1</code>", "0.75", "0.625", "3"] in table
     for file in sources.convert.files:
@@ -95,22 +101,28 @@ def test_figures_are_the_records(sources: Sources) -> None:
         assert cells in table
 
 
-def test_other_records_make_another_page(sources: Sources) -> None:
+def test_other_records_make_another_page(sources: Release) -> None:
     """No figure of the evaluation stands in the template: other records, other figures."""
     other = METRICS.model_copy(
-        update={"perplexity": 77.7777, "mean_kl": 0.55555, "k": 123, "texts": 4321}
+        update={
+            "perplexity": 77.7777,
+            "mean_kl": 0.44444,
+            "p99_kl": 0.55555,
+            "k": 123,
+            "texts": 4321,
+        }
     )
     validate = sources.validate.model_copy(
-        update={"metrics": other, "kernel": "OtherKernel", "engine": "vllm 9.9"}
+        update={"metrics": other, "measures": (), "kernel": "OtherKernel", "engine": "vllm 9.9"}
     )
-    page = render(replace(sources, validate=validate), HUB)
+    page = render(replace(sources, validate=validate), HUB, KEY)
     assert all(s in page for s in ("77.7777", "0.55555", "123 likeliest", "4321", "OtherKernel"))
-    assert not any(s in page for s in ("11.3437", "0.03125", "EmulationNvFp4", "0.32.0"))
+    assert not any(s in page for s in ("11.3437", "0.71875", "0.0312", "EmulationNvFp4", "0.32.0"))
 
 
-def test_the_commands_are_shell_words(sources: Sources) -> None:
+def test_the_commands_are_shell_words(sources: Release) -> None:
     """Plain, with parsers, and text only: each command names repository, tag and context."""
-    card = render(sources, HUB)
+    card = render(sources, HUB, KEY)
     blocks = re.findall(r"```bash\n(.*?)```", card, re.DOTALL)
     commands = [shlex.split(b.replace("\\\n", "")) for b in blocks if b.startswith("vllm")]
     plain = ["vllm", "serve", "acme/small-NVFP4", "--revision", sources.plan.release_id]
@@ -127,7 +139,7 @@ def test_a_text_model_has_no_image_command(tmp_path: Path) -> None:
     facts = {"plan": {"architecture": "LlamaForCausalLM", "license": ""}}
     files = {"download": {"README.md": b"no metadata"}}
     sources = finish_stages(tmp_path, "acme/text-NVFP4", facts=facts, files=files)
-    card = render(sources, HUB)
+    card = render(sources, HUB, KEY)
     assert "--limit-mm" not in card
     assert "parser" not in card
     assert "names no licence" in card
@@ -140,7 +152,7 @@ def test_a_licence_of_its_own_is_copied(tmp_path: Path) -> None:
     named = "license: other\nlicense_name: gemma\nlicense_link: https://example.org/terms"
     files = {"download": {"README.md": BASE_CARD.replace("license: apache-2.0", named).encode()}}
     sources = finish_stages(tmp_path, "acme/n", facts={"plan": {"license": "gemma"}}, files=files)
-    data = parsed(render(sources, HUB))
+    data = parsed(render(sources, HUB, KEY))
     assert (data.license, data.license_name) == ("other", "gemma")
     assert data.license_link == "https://example.org/terms"
 
@@ -148,7 +160,7 @@ def test_a_licence_of_its_own_is_copied(tmp_path: Path) -> None:
 HOSTILE = "x | y\n\n# Heading\n<script>alert(1)</script> **b** [l](http://evil) `c` ![i](u) ```"
 
 
-def test_what_a_model_answered_stays_text(sources: Sources) -> None:
+def test_what_a_model_answered_stays_text(sources: Release) -> None:
     """Markup in checks, patterns and file names: no tag, no link, no further cell, no heading."""
     check = Check(name=HOSTILE, passed=True, seen=HOSTILE, required="")
     ignore = (*sources.convert.ignore, HOSTILE)
@@ -157,19 +169,19 @@ def test_what_a_model_answered_stays_text(sources: Sources) -> None:
         validate=sources.validate.model_copy(update={"checks": (check,)}),
         convert=sources.convert.model_copy(update={"ignore": ignore}),
     )
-    page = MARKDOWN.render(ModelCard(render(hostile, HUB)).text)
-    plain = MARKDOWN.render(ModelCard(render(sources, HUB)).text)
+    page = MARKDOWN.render(ModelCard(render(hostile, HUB, KEY)).text)
+    plain = MARKDOWN.render(ModelCard(render(sources, HUB, KEY)).text)
     for tag in ("<script", "<strong", "<a ", "<img", "<h1", "<h2"):
         assert page.count(tag) == plain.count(tag), tag
-    assert {len(row) for row in rows(render(hostile, HUB))} == {2, 3, 4}
+    assert {len(row) for row in rows(render(hostile, HUB, KEY))} == {2, 3, 4, 7}
     assert page.count("alert(1)") + page.count("alert&#40;1&#41;") == 3
 
 
-def test_metadata_cannot_be_broken_out_of(sources: Sources) -> None:
+def test_metadata_cannot_be_broken_out_of(sources: Release) -> None:
     """A line of dashes in a record stays one value of the YAML."""
     engine = "vllm\n---\nlicense: mit"
     validate = sources.validate.model_copy(update={"engine": engine})
-    card = render(replace(sources, validate=validate), HUB)
+    card = render(replace(sources, validate=validate), HUB, KEY)
     front = yaml.safe_load(card.split("\n---\n")[0].removeprefix("---\n"))
     assert front["license"] == "apache-2.0"
     assert front["model-index"][0]["results"][0]["source"]["name"].endswith(engine)
@@ -212,8 +224,8 @@ def test_amounts_have_decimal_prefixes(count: float, shown: str) -> None:
     assert amount(count, "B") == shown
 
 
-def test_the_shape_is_read_from_the_config(sources: Sources) -> None:
+def test_the_shape_is_read_from_the_config(sources: Release) -> None:
     """A release without config.json has no table of the shape, and a page all the same."""
     bare = ConvertRecord.model_validate(sources.convert.model_dump() | {"folder": "/nowhere"})
-    assert "hidden_size" in render(sources, HUB)
-    assert "hidden_size" not in render(replace(sources, convert=bare), HUB)
+    assert "hidden_size" in render(sources, HUB, KEY)
+    assert "hidden_size" not in render(replace(sources, convert=bare), HUB, KEY)

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,40 +11,32 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tasks.core.errors import CheckFailed, IntegrityError, TargetError
+from tasks.core.manifest import relative_files
 from tasks.core.progress import Silent
+from tasks.core.published import SIGNATURE, SUMS
 from tasks.core.recipe import load_recipe
-from tasks.core.records import Check, UploadRecord
+from tasks.core.records import Check, Release, UploadRecord
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
 from tasks.upload.publish import publish
-from tasks.upload.sources import Sources
-from tasks.upload.upload import _release, run
-from tests.conftest import HubServer
+from tasks.upload.upload import published, run
+from tests.conftest import HubServer, Keys
 from tests.finished_stages import finish_stages, randomly
 
 WRITING = {"POST", "PUT", "DELETE"}
 REPORTER = Silent()
+Upload = Callable[..., UploadRecord]
 
 
-def upload(
-    sources: Sources, server: HubServer, home: Path, who: str = "roundhouse"
-) -> UploadRecord:
-    settings = Settings.model_validate(
-        {"hub_endpoint": server.url, "hub_token": server.token(who), "home": home}
-    )
-    return run(
-        sources.plan,
-        sources.download,
-        sources.calibrate,
-        sources.quantize,
-        sources.convert,
-        sources.validate,
-        recipe=sources.recipe,
-        hub=server.hub(who),
-        settings=settings,
-        home=home,
-        reporter=REPORTER,
-    )
+@pytest.fixture
+def upload(keys: Keys, hub_server: HubServer) -> Upload:
+    def run_it(sources: Release, home: Path, who: str = "roundhouse") -> UploadRecord:
+        values = {"hub_endpoint": hub_server.url, "hub_token": hub_server.token(who)}
+        settings = Settings.model_validate(values | {"home": home, "signing_key": keys.private})
+        hub = hub_server.hub(who)
+        return run(sources, hub=hub, settings=settings, home=home, reporter=REPORTER)
+
+    return run_it
 
 
 @pytest.fixture
@@ -52,7 +45,7 @@ def target() -> str:
 
 
 @pytest.fixture
-def sources(tmp_path: Path, target: str) -> Sources:
+def sources(tmp_path: Path, target: str) -> Release:
     return finish_stages(tmp_path, target)
 
 
@@ -61,10 +54,10 @@ def commits(server: HubServer, target: str) -> list[str]:
 
 
 def test_a_release_is_one_tagged_commit(
-    hub_server: HubServer, sources: Sources, target: str, tmp_path: Path
+    hub_server: HubServer, upload: Upload, sources: Release, target: str, tmp_path: Path
 ) -> None:
     """Model and documents arrive byte for byte in one commit that the tag names."""
-    record = upload(sources, hub_server, tmp_path)
+    record = upload(sources, tmp_path)
     api = hub_server.api()
     refs = api.list_repo_refs(target)
     assert [(tag.name, tag.target_commit) for tag in refs.tags] == [(record.tag, record.commit)]
@@ -82,81 +75,79 @@ def test_a_release_is_one_tagged_commit(
 
 
 def test_the_digest_list_is_read_by_sha256sum(
-    hub_server: HubServer, sources: Sources, target: str, tmp_path: Path
+    hub_server: HubServer, upload: Upload, sources: Release, target: str, tmp_path: Path
 ) -> None:
     """The tool of that name verifies a downloaded release, and finds a changed file."""
-    record = upload(sources, hub_server, tmp_path)
+    record = upload(sources, tmp_path)
     there = tmp_path / "there"
     hub_server.api().snapshot_download(target, revision=record.tag, local_dir=there)
     shutil.rmtree(there / ".cache")
-    command = ["sha256sum", "--check", "--quiet", "roundhouse/SHA256SUMS"]
+    command = ["sha256sum", "--check", "--quiet", SUMS]
     assert subprocess.run(command, cwd=there, check=False).returncode == 0
-    covered = (there / "roundhouse/SHA256SUMS").read_text().splitlines()
-    assert len(covered) + 1 == sum(path.is_file() for path in there.rglob("*")) - 1, (
-        ".gitattributes"
-    )
+    covered = {line.split("  ", 1)[1] for line in (there / SUMS).read_text().splitlines()}
+    assert set(relative_files(there)) - covered == {".gitattributes", SUMS, SIGNATURE}
     (there / "config.json").write_text("{}")
     assert subprocess.run(command, cwd=there, check=False, capture_output=True).returncode == 1
 
 
 def test_a_second_run_changes_nothing(
-    hub_server: HubServer, sources: Sources, target: str, tmp_path: Path
+    hub_server: HubServer, upload: Upload, sources: Release, target: str, tmp_path: Path
 ) -> None:
     """Neither in the same workspace nor in a new one; the new one adopts what is published."""
-    first = upload(sources, hub_server, tmp_path)
+    first = upload(sources, tmp_path)
     before = len(hub_server.requests())
-    assert upload(sources, hub_server, tmp_path) == first
+    assert upload(sources, tmp_path) == first
     new = finish_stages(tmp_path / "new", target, facts={"quantize": {"peak_ram": 9}})
-    again = upload(new, hub_server, tmp_path / "new")
+    again = upload(new, tmp_path / "new")
     assert {method for method, _, _ in hub_server.requests()[before:]} & WRITING == set()
     assert again.commit == first.commit
     assert {f.path: f.sha256 for f in again.files} == {f.path: f.sha256 for f in first.files}
 
 
 def test_a_run_that_died_before_the_tag_is_taken_up(
-    hub_server: HubServer, sources: Sources, target: str, tmp_path: Path
+    hub_server: HubServer, upload: Upload, sources: Release, target: str, tmp_path: Path
 ) -> None:
     """The commit is found by its title and tagged, even when somebody committed since."""
-    first = upload(sources, hub_server, tmp_path)
+    first = upload(sources, tmp_path)
     api = hub_server.api()
     api.delete_tag(target, tag=first.tag)
     api.upload_file(
         path_or_fileobj=b"notes", path_in_repo="notes.txt", repo_id=target, commit_message="notes"
     )
-    Workspace.of_release(tmp_path, first.tag).root.joinpath("upload.json").unlink()
-    assert upload(sources, hub_server, tmp_path).commit == first.commit
+    Workspace.of_target(tmp_path, first.tag, target).root.joinpath("upload.json").unlink()
+    assert upload(sources, tmp_path).commit == first.commit
     assert hub_server.hub().tags(target) == {first.tag: first.commit}
     assert commits(hub_server, target).count(f"Release {first.tag}") == 1
 
 
 def test_a_repository_that_was_made_anew_gets_the_release_again(
-    hub_server: HubServer, sources: Sources, target: str, tmp_path: Path
+    hub_server: HubServer, upload: Upload, sources: Release, target: str, tmp_path: Path
 ) -> None:
     """The workspace's record does not stand for what the Hub no longer has."""
-    first = upload(sources, hub_server, tmp_path)
+    first = upload(sources, tmp_path)
     hub_server.api().delete_repo(target)
-    again = upload(sources, hub_server, tmp_path)
+    again = upload(sources, tmp_path)
     assert hub_server.hub().tags(target) == {first.tag: again.commit}
 
 
 def test_a_tag_on_other_files_is_an_error(
-    hub_server: HubServer, sources: Sources, target: str, tmp_path: Path
+    hub_server: HubServer, upload: Upload, sources: Release, target: str, tmp_path: Path
 ) -> None:
     """Equal names must mean equal bytes: the differing shard is named and nothing is written."""
-    upload(sources, hub_server, tmp_path)
+    upload(sources, tmp_path)
     shard = "model-00002-of-00002.safetensors"
     other = finish_stages(tmp_path / "o", target, files={"convert": {shard: b"other bytes"}})
     before = len(hub_server.requests())
     with pytest.raises(IntegrityError, match=shard):
-        upload(other, hub_server, tmp_path / "o")
+        upload(other, tmp_path / "o")
     assert {method for method, _, _ in hub_server.requests()[before:]} & WRITING == set()
 
 
-def test_a_new_release_replaces_the_former_and_keeps_what_is_not_its_own(
-    hub_server: HubServer, sources: Sources, target: str, tmp_path: Path
+def test_a_commit_holds_its_release_and_nothing_else(
+    hub_server: HubServer, upload: Upload, sources: Release, target: str, tmp_path: Path
 ) -> None:
-    """Shards and evidence of the former release go; the user's files and the old tag stay."""
-    first = upload(sources, hub_server, tmp_path)
+    """What stood there goes, a person's file too; the former release stays under its tag."""
+    first = upload(sources, tmp_path)
     hub_server.api().upload_file(
         path_or_fileobj=b"mine", path_in_repo="mine.txt", repo_id=target, commit_message="mine"
     )
@@ -170,14 +161,14 @@ def test_a_new_release_replaces_the_former_and_keeps_what_is_not_its_own(
         second,
         validate=second.validate.model_copy(update={"inputs": {"convert": second.convert.digest}}),
     )
-    record = upload(second, hub_server, tmp_path)
+    record = upload(second, tmp_path)
     now = {file.path for file in hub_server.hub().files(target, record.commit)}
-    assert now & (gone | {"mine.txt"}) == {"mine.txt"}
+    assert now == {f.path for f in (*second.convert.files, *record.files)} | {".gitattributes"}
     assert hub_server.hub().tags(target)[first.tag] == first.commit
 
 
 def test_only_an_accepted_release_leaves(
-    hub_server: HubServer, target: str, tmp_path: Path
+    hub_server: HubServer, upload: Upload, target: str, tmp_path: Path
 ) -> None:
     """REGRESSION, or a verdict about other files: refused before the Hub is asked anything."""
     failed = Check(name="mean_kl", passed=False, seen="0.3", required="0.2")
@@ -187,44 +178,46 @@ def test_only_an_accepted_release_leaves(
     elsewhere = good.validate.model_copy(update={"inputs": {"convert": "0" * 64}})
     before = len(hub_server.requests())
     with pytest.raises(CheckFailed, match="mean_kl"):
-        upload(sources, hub_server, tmp_path)
+        upload(sources, tmp_path)
     with pytest.raises(CheckFailed, match="another checkpoint"):
-        upload(replace(good, validate=elsewhere), hub_server, tmp_path / "good")
+        upload(replace(good, validate=elsewhere), tmp_path / "good")
     (good.convert.path / "config.json").write_text("{}")
     with pytest.raises(IntegrityError, match=r"config\.json"):
-        upload(good, hub_server, tmp_path / "good")
+        upload(good, tmp_path / "good")
     assert len(hub_server.requests()) == before
 
 
-def test_a_secret_does_not_leave(hub_server: HubServer, target: str, tmp_path: Path) -> None:
+def test_a_secret_does_not_leave(
+    hub_server: HubServer, upload: Upload, target: str, tmp_path: Path
+) -> None:
     """Evidence that holds the Hub token is refused; the message names file and setting alone."""
     token = hub_server.token()
     leak = {"validate": {"evidence.json": f"Bearer {token}".encode()}}
     sources = finish_stages(tmp_path, target, files=leak)
     before = len(hub_server.requests())
     with pytest.raises(CheckFailed, match=r"evidence\.json.*hub_token") as refused:
-        upload(sources, hub_server, tmp_path)
+        upload(sources, tmp_path)
     assert token not in str(refused.value)
     assert len(hub_server.requests()) == before
 
 
 def test_a_token_that_may_only_read_is_refused(
-    hub_server: HubServer, sources: Sources, target: str, tmp_path: Path
+    hub_server: HubServer, upload: Upload, sources: Release, target: str, tmp_path: Path
 ) -> None:
     """A reader's token: TargetError, and no repository is left behind."""
     with pytest.raises(TargetError):
-        upload(sources, hub_server, tmp_path, who="reader")
+        upload(sources, tmp_path, who="reader")
     assert hub_server.hub().head(target) is None
 
 
 def test_a_card_the_hub_does_not_take_is_refused_before_the_weights(
-    hub_server: HubServer, sources: Sources, target: str, tmp_path: Path
+    hub_server: HubServer, sources: Release, target: str, tmp_path: Path
 ) -> None:
     """The Hub's own check of the card's YAML runs first; nothing is committed."""
     folder = tmp_path / "documents"
     folder.mkdir()
     (folder / "README.md").write_text("---\ntags: {a: 1}\n---\n")
-    other = replace(_release(sources, folder), repo=randomly("acme/card"))
+    other = replace(published(sources, folder), repo=randomly("acme/card"))
     before = len(hub_server.requests())
     with pytest.raises(TargetError, match="tags"):
         publish(other, hub_server.hub(), REPORTER)
