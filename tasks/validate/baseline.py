@@ -1,4 +1,8 @@
-"""What the base expects of the held-out texts, measured once for all its releases."""
+"""What the base expects of the held-out texts, measured once for all its releases.
+
+With the arm `floor` the same server is asked twice: what then differs is the engine's own noise,
+below which no difference of a candidate's means anything.
+"""
 
 import json
 from collections.abc import Sequence
@@ -17,9 +21,10 @@ from tasks.validate.engine import find_engine
 from tasks.validate.logprobs import TextLogprobs, measure
 from tasks.validate.portion import Portion
 from tasks.validate.serve import serve
-from tasks.validate.tokens import tokenize
+from tasks.validate.tokens import HeldoutText, tokenize
 
 TOKENS, RESULTS, LOG = "tokens.json", "logprobs.safetensors", "vllm-base.log"
+FLOOR = "logprobs-again.safetensors"
 
 
 class BaselineRecord(StageRecord):
@@ -34,16 +39,26 @@ class BaselineRecord(StageRecord):
 
 @dataclass(frozen=True)
 class Baseline:
-    """Token ids of each held-out text, and what the base expects at their positions."""
+    """The held-out texts, and what the base expects at their positions.
 
-    tokens: list[list[int]]
+    Attributes:
+        texts: token ids and kind of each text.
+        results: what the base expects.
+        floor: what it expects when it is asked again; None where that was not measured.
+    """
+
+    texts: list[HeldoutText]
     results: list[TextLogprobs]
+    floor: list[TextLogprobs] | None
 
 
 def read_baseline(folder: Path) -> Baseline:
     """Read what `measure_base` wrote."""
-    tokens: list[list[int]] = json.loads((folder / TOKENS).read_bytes())
-    return Baseline(tokens, logprobs.load(folder / RESULTS))
+    texts = [
+        HeldoutText.model_validate(text) for text in json.loads((folder / TOKENS).read_bytes())
+    ]
+    floor = logprobs.load(folder / FLOOR) if (folder / FLOOR).is_file() else None
+    return Baseline(texts, logprobs.load(folder / RESULTS), floor)
 
 
 def measure_base(
@@ -74,19 +89,18 @@ def measure_base(
         RecipeError: too few held-out texts.
     """
     k, workers = validation.serving.logprobs, validation.serving.max_num_seqs
-    start, text, rest = (
-        Portion(reporter, 0, 0.6),
-        Portion(reporter, 0.6, 0.7),
-        Portion(reporter, 0.7, 1),
+    start, text, first, again = (
+        Portion(reporter, begin, end) for begin, end in ((0, 0.5), (0.5, 0.6), (0.6, 0.8), (0.8, 1))
     )
     with serve(
         base, name="base", serving=validation.serving, settings=settings, log=folder / LOG,
         reporter=start,
     ) as server:  # fmt: skip
-        tokens = tokenize(server, rows, validation, text)
-        results = measure(server, tokens, k, workers, rest)
-    (folder / TOKENS).write_text(json.dumps(tokens))
-    logprobs.save(folder / RESULTS, results)
+        texts = tokenize(server, rows, validation, text)
+        logprobs.save(folder / RESULTS, measure(server, texts, k, workers, first))
+        if "floor" in validation.arms:
+            logprobs.save(folder / FLOOR, measure(server, texts, k, workers, again))
+    (folder / TOKENS).write_text(json.dumps([text.model_dump() for text in texts]))
     return str(server.engine)
 
 
@@ -115,7 +129,8 @@ def cached_baseline(
         Folder with what `measure_base` writes.
     """
     shape = {
-        "texts": validation.texts,
+        "texts": validation.budget,
+        "floor": "floor" in validation.arms,
         "tokens": validation.tokens,
         "serving": validation.serving.model_dump(mode="json", exclude={"startup_seconds"}),
     }
@@ -132,4 +147,4 @@ def cached_baseline(
 
     stage = f"baseline-{sha256_json(inputs)[:12]}"
     record = workspace.run(stage, BaselineRecord, inputs, make)
-    return record.path
+    return workspace.here(record).path

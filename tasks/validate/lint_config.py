@@ -67,7 +67,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """A JSON file's mapping, empty where there is none to read."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -53,7 +53,7 @@ def _code_complaints(folder: Path, files: list[str]) -> list[str]:
             continue
         try:
             value = json.loads((folder / name).read_bytes())
-        except ValueError:
+        except (ValueError, RecursionError):
             complaints.append(f"{name} is not JSON")
             continue
         if isinstance(value, dict) and "auto_map" in value:

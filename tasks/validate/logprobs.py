@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from tasks.core.progress import Reporter
 from tasks.validate.server import Server
+from tasks.validate.tokens import HeldoutText
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,19 @@ class TextLogprobs:
     ids: NDArray[np.int32]
     logprobs: NDArray[np.float32]
 
+    def scored(self, start: int) -> "TextLogprobs":
+        """Those of the token at place `start` of the text, and of all after it."""
+        return TextLogprobs(*(values[start - 1 :] for values in vars(self).values()))
+
 
 def measure(
-    server: Server, texts: Sequence[Sequence[int]], k: int, workers: int, reporter: Reporter
+    server: Server, texts: Sequence[HeldoutText], k: int, workers: int, reporter: Reporter
 ) -> list[TextLogprobs]:
-    """Ask a server for the log-probabilities of all texts.
+    """Ask a server for the log-probabilities of all texts, from where each is scored.
 
     Args:
         server: serves base or candidate.
-        texts: token ids.
+        texts: the held-out texts.
         k: how many ids a position; the server allows at most its `--max-logprobs`.
         workers: requests at once.
         reporter: is told how far it is.
@@ -54,8 +59,10 @@ def measure(
     with ThreadPoolExecutor(workers) as pool:
         try:
             results = []
-            for result in pool.map(lambda text: _ask(server, text, k), texts):
-                results.append(result)
+            for text, result in zip(
+                texts, pool.map(lambda text: _ask(server, text.ids, k), texts), strict=True
+            ):
+                results.append(result.scored(text.start))
                 reporter.update(
                     len(results) / len(texts),
                     f"log-probabilities of {server.name}: {len(results)} of {len(texts)} texts",

@@ -1,23 +1,12 @@
-"""The evidence as JSON for machines, and as one self-contained page for people."""
-
-import json
-from typing import Any
+"""The evidence as one self-contained page for people; it says no more than the JSON does."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tasks.validate import plots
+from tasks.validate import plots, words
 from tasks.validate.evidence import Evidence
+from tasks.validate.measures import STRATA_NAME
 
 TEMPLATE = "report.html.j2"
-CONSEQUENCE = {
-    "ACCEPT": "Every check held. The release may be uploaded.",
-    "REGRESSION": "The release must not be uploaded.",
-}
-
-
-def as_json(value: Any) -> str:
-    """Indented JSON with a final newline."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_html(evidence: Evidence) -> str:
@@ -29,11 +18,24 @@ def as_html(evidence: Evidence) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    second = evidence.second
     return environment.get_template(TEMPLATE).render(
         evidence=evidence,
-        consequence=CONSEQUENCE[evidence.verdict],
-        divergences=plots.divergences(evidence.texts) if evidence.texts else None,
+        meaning=words.MEANING[evidence.verdict],
+        reasons=words.reasons(evidence),
+        scale=words.scale(evidence),
+        rows=[(measure, plots.against_limit(measure)) for measure in evidence.measures],
+        strata=_strata(evidence) if evidence.strata else None,
         losses=plots.losses(evidence.texts) if evidence.texts else None,
+        blocks=plots.blocks(second.blocks) if second and second.blocks else None,
+        layers=plots.layers(second.layers) if second else None,
         width=plots.WIDTH,
         height=plots.HEIGHT,
+        row=plots.ROW,
     )
+
+
+def _strata(evidence: Evidence) -> plots.Spans:
+    limits = [m.limit for m in evidence.measures if m.name.startswith(STRATA_NAME)]
+    limit = limits[0] if limits else None
+    return plots.strata(evidence.strata, limit, evidence.control_kl, evidence.floor_kl)

@@ -22,9 +22,10 @@ def validate(
 ) -> ValidateRecord:
     """Lint, serve and compare with the base; raises CheckFailed unless the verdict is ACCEPT."""
     from tasks.clients.hub import Hub
+    from tasks.clients.shared_workspace import shared_workspace
     from tasks.validate import validate as stage
 
-    settings = Settings()
+    settings, reporter = Settings(), PrefectReporter("validate")
     return stage.run(
         plan,
         download,
@@ -34,5 +35,6 @@ def validate(
         settings=settings,
         hub=Hub.from_settings(settings),
         home=settings.home,
-        reporter=PrefectReporter("validate"),
+        reporter=reporter,
+        shared=shared_workspace(settings, reporter),
     )

@@ -1,43 +1,61 @@
 """Held-out texts as token ids, made by the server's own tokenizer and chat template."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tasks.core.errors import RecipeError
+from tasks.core.manifest import Frozen
 from tasks.core.progress import Reporter
 from tasks.core.recipe import Validation
 from tasks.validate.server import Server
 
-SHORTEST = 16
+SHORTEST, FEWEST_SCORED = 16, 4
 Row = dict[str, Any]
+
+
+class HeldoutText(Frozen):
+    """One held-out text.
+
+    Attributes:
+        stratum: its kind.
+        ids: token ids, special tokens included.
+        start: place of the first token that is scored; of a chat the last answer alone is.
+    """
+
+    stratum: str
+    ids: tuple[int, ...]
+    start: int = 1
 
 
 def tokenize(
     server: Server, rows: Sequence[Row], validation: Validation, reporter: Reporter
-) -> list[list[int]]:
-    """The first held-out texts that are long enough, cut to the recipe's length.
+) -> list[HeldoutText]:
+    """The first held-out texts of each kind that are long enough, cut to the recipe's length.
+
+    Kinds take turns, so that any first part has as many of each as there are.
 
     Args:
         server: serves the base; a chat goes through the base's chat template.
         rows: with `text`, or with `messages` (maybe `tools` and `thinking`); rows with an image
             are passed over, since text is what is compared.
-        validation: how many texts, of how many tokens at most.
+        validation: how many texts at least and at most, of how many tokens.
         reporter: is told how far it is.
 
     Returns:
-        Token ids, a list of at least 16 for each text, special tokens included.
+        At least `texts` and at most `most_texts` of them, each of at least 16 tokens.
 
     Raises:
         RecipeError: there are fewer texts than the recipe asks for.
     """
     most = min(validation.tokens, validation.serving.max_model_len - 1)
-    texts: list[list[int]] = []
-    for row in rows:
-        if len(texts) == validation.texts:
+    texts: list[HeldoutText] = []
+    for row in _in_turns(rows):
+        if len(texts) == validation.budget:
             break
-        if "image" not in row and len(ids := _ids(server, row)) >= SHORTEST:
-            texts.append(ids[:most])
-            reporter.update(len(texts) / validation.texts, "tokenizing held-out texts")
+        if "image" not in row and (text := _text(server, row, most)) is not None:
+            texts.append(text)
+            reporter.update(len(texts) / validation.budget, "tokenizing held-out texts")
     if len(texts) < validation.texts:
         raise RecipeError(
             "there are too few held-out texts",
@@ -48,15 +66,73 @@ def tokenize(
     return texts
 
 
-def _ids(server: Server, row: Row) -> list[int]:
+def stratum_of(row: Row) -> str:
+    """Kind of a row: as it says (`stratum`), or tool calls, dialogue, or text by its `source`."""
+    if told := row.get("stratum"):
+        return str(told)
     if "messages" in row:
-        body = {
-            "messages": row["messages"],
-            "tools": row.get("tools") or None,
-            "add_generation_prompt": False,
-            "chat_template_kwargs": {"enable_thinking": bool(row.get("thinking"))},
-        }
+        return "tool calls" if row.get("tools") else "dialogue"
+    return str(row.get("source") or "text")
+
+
+def _in_turns(rows: Sequence[Row]) -> Iterator[Row]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(stratum_of(row), []).append(row)
+    for turn in range(max(map(len, groups.values()), default=0)):
+        for group in groups.values():
+            if turn < len(group):
+                yield group[turn]
+
+
+def _text(server: Server, row: Row, most: int) -> HeldoutText | None:
+    """A row as ids; None where it is too short, or its answer lies beyond the cut."""
+    if "messages" in row:
+        ids, start = _chat(server, row)
     else:
-        body = {"prompt": row["text"], "add_special_tokens": True}
+        ids, start = _ask(server, prompt=row["text"], add_special_tokens=True), 1
+    ids = ids[:most]
+    if len(ids) < SHORTEST or len(ids) - start < FEWEST_SCORED:
+        return None
+    return HeldoutText(stratum=stratum_of(row), ids=tuple(ids), start=start)
+
+
+def _chat(server: Server, row: Row) -> tuple[list[int], int]:
+    """Ids of a chat, and where the last message begins if the model is its author."""
+    shared = {
+        "tools": row.get("tools") or None,
+        "chat_template_kwargs": {"enable_thinking": bool(row.get("thinking"))},
+    }
+    messages = [as_request(message) for message in row["messages"]]
+    *before, last = messages
+    ids = _ask(server, messages=messages, add_generation_prompt=False, **shared)
+    if last["role"] != "assistant" or not before:
+        return ids, 1
+    asked = _ask(server, messages=before, add_generation_prompt=True, **shared)
+    pairs = zip(ids, asked, strict=False)
+    same = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(asked)))
+    return ids, max(1, same)
+
+
+def as_request(message: Row) -> Row:
+    """A message as OpenAI's protocol has it.
+
+    Arguments of a tool call are a mapping for a chat template, and JSON text in a request, which
+    the server reads for the template.
+    """
+    if not message.get("tool_calls"):
+        return message
+    calls = [call | {"function": _with_text(call["function"])} for call in message["tool_calls"]]
+    return message | {"tool_calls": calls}
+
+
+def _with_text(function: Row) -> Row:
+    arguments = function["arguments"]
+    if isinstance(arguments, str):
+        return function
+    return function | {"arguments": json.dumps(arguments, ensure_ascii=False)}
+
+
+def _ask(server: Server, **body: object) -> list[int]:
     ids: list[int] = server.post("/tokenize", **body)["tokens"]
     return ids

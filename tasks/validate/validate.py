@@ -18,14 +18,13 @@ from tasks.core.records import (
 )
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
-from tasks.validate import report
-from tasks.validate.baseline import Baseline, cached_baseline, read_baseline
+from tasks.core.workspace_shared import Shared
+from tasks.validate.assess import REPORT, Subject, assess
 from tasks.validate.engine import find_engine
-from tasks.validate.evidence import Evidence
-from tasks.validate.gate import Gate
+from tasks.validate.evidence import Evidence, as_checks
+from tasks.validate.gate import Folders
 
 STAGE, HELDOUT = "validate", "validation.heldout"
-EVIDENCE, REPORT = "evidence.json", "report.html"
 
 
 def run(
@@ -39,6 +38,7 @@ def run(
     hub: Hub,
     home: Path,
     reporter: Reporter,
+    shared: Shared | None = None,
 ) -> ValidateRecord:
     """Judge a release; the record exists only if the verdict is ACCEPT.
 
@@ -55,13 +55,15 @@ def run(
         hub: where the held-out rows are.
         home: root of the workspaces.
         reporter: is told how far it is.
+        shared: what this machine has in common with others; None for nothing.
 
     Raises:
         CheckFailed: the verdict is no; the message names what failed, and by how much.
         ServingError: the serving environment is missing, or a model cannot be served.
         ServingUnavailable: a server went away.
     """
-    workspace = Workspace.of_release(home, plan.release_id)
+    workspace = Workspace.of_release(home, plan.release_id, shared)
+    bases = Workspace.of_base(home, plan.base, plan.commit, shared)
     inputs = {
         "download": download.digest,
         "calibrate": calibrate.digest,
@@ -71,48 +73,35 @@ def run(
         "engine": str(find_engine(settings.serve_python)),
     }
 
-    def baseline(progress: Reporter) -> Baseline:
-        folder = cached_baseline(
-            Workspace.of_base(home, plan.base, plan.commit),
-            download.path,
-            {"download": download.digest, "heldout": plan.sources[HELDOUT]},
-            rows=load_rows(recipe.validation.heldout, hub, home / "data", plan.sources[HELDOUT]),
-            validation=recipe.validation,
-            settings=settings,
-            reporter=progress,
-        )
-        return read_baseline(folder)
-
     def make(partial: Path) -> dict[str, object]:
         scratch = workspace.scratch(STAGE)
-        folder = scratch / "evidence"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        gate = Gate(
-            download.path,
-            convert.path,
+        folders = Folders(
+            base=bases.here(download).path,
+            candidate=workspace.here(convert).path,
+            evidence=scratch / "evidence",
+            logs=scratch,
+        )
+        heldout = plan.sources[HELDOUT]
+        evidence = assess(
+            Subject(
+                base=download.digest,
+                candidate=convert.digest,
+                heldout=heldout,
+                names=(f"{plan.base} at {plan.commit}", plan.release_id),
+            ),
+            folders,
+            bases=bases,
+            rows=lambda: load_rows(recipe.validation.heldout, hub, home / "data", heldout),
             recipe=recipe,
             settings=settings,
-            folder=folder,
-            logs=scratch,
             reporter=reporter,
         )
-        names = (f"{plan.base} at {plan.commit}", plan.release_id)
-        evidence = gate.judge(baseline, names)
-        publish(evidence, folder)
-        require_accept(evidence, folder)
-        shutil.copytree(folder, partial, dirs_exist_ok=True)
+        require_accept(evidence, folders.evidence)
+        shutil.copytree(folders.evidence, partial, dirs_exist_ok=True)
         reporter.update(1.0, evidence.verdict)
         return facts(evidence)
 
     return workspace.run(STAGE, ValidateRecord, inputs, make)
-
-
-def publish(evidence: Evidence, folder: Path) -> None:
-    """Write `evidence.json` and `report.html` into a folder."""
-    told = evidence.model_dump(mode="json") | {"verdict": evidence.verdict}
-    (folder / EVIDENCE).write_text(report.as_json(told))
-    (folder / REPORT).write_text(report.as_html(evidence))
 
 
 def require_accept(evidence: Evidence, folder: Path) -> None:
@@ -123,17 +112,19 @@ def require_accept(evidence: Evidence, folder: Path) -> None:
         folder: where it lies, for the message.
 
     Raises:
-        CheckFailed: names the checks that failed.
+        CheckFailed: names the checks that failed, and the measures that are not shown to hold.
     """
     if evidence.verdict == "ACCEPT":
         return
-    failed = evidence.failed
+    open_ = as_checks(evidence.open, evidence.confidence)
+    failed = [*evidence.failed, *open_]
+    told = [f"{check.name}: {check.seen}" for check in failed]
     raise CheckFailed(
         f"{evidence.candidate} must not leave: {evidence.verdict}, "
-        f"{len(failed)} of {len(evidence.checks)} checks failed",
+        f"{len(failed)} of {len(evidence.checks) + len(evidence.measures)} checks do not hold",
         expected="; ".join(f"{check.name}: {check.required}" for check in failed),
-        found="; ".join(f"{check.name}: {check.seen}" for check in failed),
-        remedy=f"read {folder / REPORT}",
+        found="; ".join([*told, *evidence.anomalies]),
+        remedy=f"read {folder / REPORT}, and docs/how-to/when-the-gate-says-no.md",
     )
 
 
@@ -141,8 +132,11 @@ def facts(evidence: Evidence) -> dict[str, object]:
     """A `ValidateRecord`'s own facts."""
     return {
         "verdict": evidence.verdict,
-        "checks": evidence.checks,
+        "checks": (*evidence.checks, *as_checks(evidence.measures, evidence.confidence)),
         "metrics": evidence.metrics,
+        "measures": evidence.measures,
+        "strata": evidence.strata,
+        "confidence": evidence.confidence,
         "kernel": evidence.kernel,
         "numerics": evidence.numerics,
         "engine": evidence.engine,

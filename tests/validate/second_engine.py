@@ -8,21 +8,22 @@ import torch
 from transformers import AutoModelForImageTextToText
 
 from tasks.validate.logprobs import TextLogprobs
+from tasks.validate.tokens import HeldoutText
 
 
 def expected_logprobs(
-    model: Path, texts: Sequence[Sequence[int]], k: int, **options: Any
+    model: Path, texts: Sequence[HeldoutText], k: int, **options: Any
 ) -> list[TextLogprobs]:
     """What the checkpoint expects, weights and activations in NVFP4, all else in BF16.
 
     Args:
         model: folder of the checkpoint.
-        texts: token ids.
+        texts: held-out texts.
         k: how many of the likeliest ids a position.
         options: of `from_pretrained`.
     """
     loaded = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.bfloat16, **options)
-    return [_expected(loaded, torch.tensor(text), k) for text in texts]
+    return [_expected(loaded, torch.tensor(text.ids), k).scored(text.start) for text in texts]
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Divergence and bounds, against full distributions that the servers would cut to their top k."""
+"""Divergence and measures, against full distributions that servers cut to their top k."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from tasks.validate.compare import compare, divergence
+from tasks.validate.compare import SURE, compare
+from tasks.validate.divergence import divergence
 from tasks.validate.logprobs import TextLogprobs, load, parse, save
 
 VOCABULARY = 24
@@ -42,8 +43,11 @@ def test_divergence_is_a_lower_bound(p: Logits, q: Logits, tokens: list[int], k:
     """It is never negative and never above the full KL divergence, whatever k cuts away."""
     full = (np.exp(log_softmax(p)) * (log_softmax(p) - log_softmax(q))).sum(-1)
     found = divergence(cut(p, tokens, k), cut(q, tokens, k))
-    assert (found >= 0).all()
-    assert (found <= full + 1e-4).all()
+    assert (found.kl >= 0).all()
+    assert (found.kl <= full + 1e-4).all()
+    wider = divergence(cut(p, tokens, k), cut(q, tokens, min(2 * k, VOCABULARY)))
+    assert (wider.kl <= full + 1e-4).all()
+    assert (wider.covered >= found.covered - 1e-6).all()
 
 
 @given(p=LOGITS, q=LOGITS, tokens=TOKENS)
@@ -53,7 +57,8 @@ def test_divergence_of_whole_distributions_is_exact(
     """With k the whole vocabulary it is the KL divergence itself."""
     full = (np.exp(log_softmax(p)) * (log_softmax(p) - log_softmax(q))).sum(-1)
     found = divergence(cut(p, tokens, VOCABULARY), cut(q, tokens, VOCABULARY))
-    assert found == pytest.approx(full, abs=1e-4)
+    assert found.kl == pytest.approx(full, abs=1e-4)
+    assert found.covered == pytest.approx(1, abs=1e-5)
 
 
 @given(p=LOGITS, q=LOGITS, tokens=TOKENS, k=st.integers(1, VOCABULARY - 1))
@@ -67,7 +72,7 @@ def test_divergence_by_hand(p: Logits, q: Logits, tokens: list[int], k: int) -> 
         mass = max(1 - sum(np.exp(lp[i]) for i in shared), 1e-6)
         other = max(1 - sum(np.exp(lq[i]) for i in shared), 1e-6)
         want = sum(np.exp(lp[i]) * (lp[i] - lq[i]) for i in shared) + mass * np.log(mass / other)
-        assert found[row] == pytest.approx(max(want, 0), abs=1e-4)
+        assert found.kl[row] == pytest.approx(max(want, 0), abs=1e-4)
 
 
 @given(p=LOGITS, tokens=TOKENS, k=st.integers(1, VOCABULARY))
@@ -78,7 +83,7 @@ def test_a_model_does_not_differ_from_itself(p: Logits, tokens: list[int], k: in
     assert found.metrics.mean_kl == 0
     assert found.metrics.perplexity_ratio == 1
     assert found.metrics.top1_agreement == 1
-    assert found.bounds.mean_kl == 0
+    assert found.metrics.flips == 0
 
 
 def _texts(spread: list[float], lengths: list[int]) -> tuple[list[TextLogprobs], ...]:
@@ -86,7 +91,7 @@ def _texts(spread: list[float], lengths: list[int]) -> tuple[list[TextLogprobs],
     rng = np.random.default_rng(0)
     bases, candidates = [], []
     for sigma, length in zip(spread, lengths, strict=True):
-        logits = rng.normal(0, 2, (length, VOCABULARY))
+        logits = rng.normal(0, 4, (length, VOCABULARY))
         tokens = rng.integers(VOCABULARY, size=length).tolist()
         bases.append(cut(logits, tokens, 8))
         candidates.append(cut(logits + rng.normal(0, sigma, logits.shape), tokens, 8))
@@ -97,27 +102,35 @@ def test_metrics_weigh_every_position_alike() -> None:
     """Means over texts of unequal length are those over all positions together."""
     bases, candidates = _texts([0.1, 0.5, 1.0], [7, 30, 180])
     metrics = compare(bases, candidates).metrics
-    kl = np.concatenate([divergence(b, c) for b, c in zip(bases, candidates, strict=True)])
+    kl = np.concatenate([divergence(b, c).kl for b, c in zip(bases, candidates, strict=True)])
     loss = [np.concatenate([t.actual for t in texts]) for texts in (bases, candidates)]
     assert metrics.tokens == 217
     assert metrics.mean_kl == pytest.approx(kl.mean())
     assert metrics.p99_kl == pytest.approx(np.quantile(kl, 0.99))
+    assert metrics.median_kl == pytest.approx(np.median(kl))
     assert metrics.perplexity == pytest.approx(np.exp(-loss[1].mean()), rel=1e-5)
     assert metrics.perplexity_ratio == pytest.approx(
         np.exp(loss[0].mean() - loss[1].mean()), rel=1e-5
     )
 
 
-def test_bounds_are_of_texts() -> None:
-    """Bounds lie on the far side of the means, and unequal texts push them further out."""
-    even = compare(*_texts([0.5] * 24, [40] * 24))
-    uneven = compare(*_texts([0.05] * 12 + [0.95] * 12, [40] * 24))
-    for found in (even, uneven):
-        assert found.bounds.mean_kl > found.metrics.mean_kl
-        assert found.bounds.perplexity_ratio > found.metrics.perplexity_ratio
-        assert found.bounds.top1_agreement < found.metrics.top1_agreement
-    gaps = [found.bounds.mean_kl / found.metrics.mean_kl for found in (even, uneven)]
-    assert gaps[1] > 1 + 2 * (gaps[0] - 1)
+def test_positions_are_counted_one_by_one() -> None:
+    """Agreement, sure positions, and flips both ways equal a count over all positions."""
+    bases, candidates = _texts([0.4, 1.5], [60, 90])
+    found = compare(bases, candidates, ["code", "science"])
+    rows = [
+        (b.ids[n, 0], c.ids[n, 0], b.tokens[n], b.logprobs[n, 0] >= SURE)
+        for b, c in zip(bases, candidates, strict=True)
+        for n in range(len(b.tokens))
+    ]
+    same = [x == y for x, y, _, _ in rows]
+    sure = [agree for agree, row in zip(same, rows, strict=True) if row[3]]
+    flips = sum((x == token) != (y == token) for x, y, token, _ in rows)
+    assert found.metrics.top1_agreement == pytest.approx(np.mean(same))
+    assert found.metrics.sure_agreement == pytest.approx(np.mean(sure))
+    assert found.metrics.flips == pytest.approx(flips / len(rows))
+    assert sum(text.sure for text in found.texts) == len(sure) > 0
+    assert [text.stratum for text in found.texts] == ["code", "science"]
 
 
 def test_logprobs_survive_a_file(tmp_path: Any) -> None:

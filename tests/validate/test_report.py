@@ -7,32 +7,12 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import CheckFailed
-from tasks.core.recipe import Limits
-from tasks.core.records import Check, Metrics
-from tasks.validate.compare import Bounds, Comparison, TextResult
-from tasks.validate.evidence import Evidence, check_limits, check_size
+from tasks.core.records import Check
+from tasks.validate.assess import EVIDENCE, REPORT, publish
+from tasks.validate.evidence import Evidence, check_size
 from tasks.validate.report import as_html
-from tasks.validate.validate import EVIDENCE, REPORT, publish, require_accept
-
-LIMITS = Limits(mean_kl=0.08, perplexity_ratio=1.05, top1_agreement=0.9)
-METRICS = Metrics(
-    k=20, texts=2, tokens=300, base_perplexity=9.5, perplexity=9.8, perplexity_ratio=1.0316,
-    mean_kl=0.05, p99_kl=0.7, top1_agreement=0.93,
-)  # fmt: skip
-BOUNDS = Bounds(mean_kl=0.07, perplexity_ratio=1.045, top1_agreement=0.91)
-TEXTS = tuple(
-    TextResult(tokens=150, mean_kl=kl, base_loss=2.0, loss=2.0 + kl, top1_agreement=0.93)
-    for kl in (0.04, 0.06)
-)
-HELD = Check(name="chat", passed=True, seen="Tokyo", required="Tokyo")
-
-
-def evidence(*checks: Check) -> Evidence:
-    return Evidence(
-        base="acme/base", candidate="demo-1", engine="vllm 0.32.0",
-        kernel="CutlassNvFp4LinearKernel", numerics="W4A4 native", checks=checks, metrics=METRICS,
-        bounds=BOUNDS, texts=TEXTS, seconds={"base": 12.0},
-    )  # fmt: skip
+from tasks.validate.validate import facts, require_accept
+from tests.validate.evidences import CONTEXT, HELD, LIMITS, evidence
 
 
 class Page(html.parser.HTMLParser):
@@ -55,22 +35,6 @@ class Page(html.parser.HTMLParser):
         self.text += data
 
 
-@pytest.mark.parametrize(
-    ("worse", "failing"),
-    [
-        ({"mean_kl": 0.081}, "mean KL"),
-        ({"perplexity_ratio": 1.051}, "perplexity ratio"),
-        ({"top1_agreement": 0.899}, "top-1 agreement"),
-    ],
-)
-def test_a_limit_holds_only_if_its_bound_does(worse: dict[str, float], failing: str) -> None:
-    """A metric within its limit is not enough: what chance may explain does not pass."""
-    good = check_limits(Comparison(METRICS, BOUNDS, TEXTS), LIMITS)
-    assert all(check.passed for check in good)
-    checks = check_limits(Comparison(METRICS, BOUNDS.model_copy(update=worse), TEXTS), LIMITS)
-    assert [check.name for check in checks if not check.passed] == [failing]
-
-
 def test_a_large_release_fails() -> None:
     """The size check compares bytes with the recipe's share."""
     assert check_size(500, 1000, LIMITS).passed
@@ -87,26 +51,77 @@ def test_no_verdict_without_a_comparison() -> None:
 def test_the_page_is_whole_and_harmless() -> None:
     """Whatever a model says is shown as text; the page runs no script and fetches nothing."""
     said = '<script>alert(1)</script><img src=x onerror=alert(2)> & "more"'
-    page = Page(as_html(evidence(HELD, Check(name=said, passed=False, seen=said, required=said))))
-    assert page.text.count(said) == 6
+    bad = Check(name=said, passed=False, seen=said, required=said)
+    told = evidence(HELD, bad).model_copy(
+        update={"contexts": (CONTEXT.model_copy(update={"before": said}),)}
+    )
+    page = Page(as_html(told))
+    assert page.text.count(said) == 7
     assert page.text.index("REGRESSION") < page.text.index("Base against candidate")
     assert {"svg", "rect", "circle"} <= set(page.tags)
     assert not {"script", "img", "link", "iframe"} & set(page.tags)
     assert page.fetched == []
 
 
+@pytest.mark.parametrize(
+    ("kl", "verdict", "why"),
+    [
+        (0.05, "ACCEPT", "every measure keeps its limit"),
+        (0.078, "REGRESSION", "KL beyond the control"),
+        (0.3, "REGRESSION", "mean KL is shown to break its limit"),
+    ],
+)
+def test_the_page_says_why(kl: float, verdict: str, why: str) -> None:
+    """Verdict, its reason in words, and the scale of the damage stand on the page."""
+    found = evidence(kl=kl)
+    text = " ".join(Page(as_html(found)).text.split())
+    assert found.verdict == verdict
+    assert text.index(verdict) < text.index(why)
+    assert "rounded to nearest: 0.06000" in text
+    assert "50% is there with 4-bit weights alone" in text
+    assert "Tokyo" in text
+
+
+def test_doubt_is_its_own_verdict() -> None:
+    """Bounds that enclose a limit are INCONCLUSIVE; an engine that differs is ANOMALOUS."""
+    open_ = evidence(kl=0.08, control=0.1)
+    assert open_.verdict == "INCONCLUSIVE"
+    assert "cannot be told from its limit" in Page(as_html(open_)).text
+    odd = evidence().model_copy(update={"anomalies": ("the base differs from itself",)})
+    assert odd.verdict == "ANOMALOUS"
+    assert "the base differs from itself" in Page(as_html(odd)).text
+
+
+def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:
+    """JSON and page follow from what was measured alone, and the page from the JSON alone."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        publish(evidence(), folder)
+    for name in (EVIDENCE, REPORT):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    told = json.loads((folders[0] / EVIDENCE).read_bytes())
+    del told["verdict"]
+    assert as_html(Evidence.model_validate(told)) == (folders[0] / REPORT).read_text()
+
+
 def test_a_refusal_names_what_failed_and_by_how_much(tmp_path: Path) -> None:
-    """The error carries each failed check, and both evidence files lie where it says."""
-    bad = Check(name="mean KL", passed=False, seen="0.31000", required="at most 0.08")
-    found = evidence(HELD, bad)
+    """The error carries each failed check and measure, and the evidence lies where it says."""
+    bad = Check(name="canary: chat", passed=False, seen="Kyoto", required="Tokyo")
+    found = evidence(HELD, bad, kl=0.3)
     publish(found, tmp_path)
     with pytest.raises(CheckFailed) as caught:
         require_accept(found, tmp_path)
-    assert "mean KL: 0.31000" in caught.value.found
+    assert "canary: chat: Kyoto" in caught.value.found
     assert "mean KL: at most 0.08" in caught.value.expected
-    assert "chat" not in str(caught.value)
     assert str(tmp_path / REPORT) in caught.value.remedy
-    told = json.loads((tmp_path / EVIDENCE).read_text())
-    assert told["verdict"] == "REGRESSION"
-    assert told["texts"][1]["mean_kl"] == 0.06
-    require_accept(evidence(HELD), tmp_path)
+    require_accept(evidence(), tmp_path)
+
+
+def test_the_record_has_every_check() -> None:
+    """Checks without chance and measures with bounds stand side by side in the record."""
+    found = evidence()
+    checks = facts(found)["checks"]
+    assert isinstance(checks, tuple)
+    assert [check.name for check in checks] == ["chat", *(m.name for m in found.measures)]
+    assert all(check.passed for check in checks)

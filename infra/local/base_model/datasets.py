@@ -7,6 +7,9 @@ calibration_images.jsonl
     Questions about the PNGs under ``images``, in the same form with ``"images": [name]``.
 heldout.jsonl
     200 passages no training run has read, ``{"text", "source"}``.
+heldout_chats.jsonl
+    60 conversations of the held-out split, in the form of calibration.jsonl with ``"stratum"``:
+    dialogue and tool calls in turns.
 """
 
 import json
@@ -23,7 +26,7 @@ from infra.local.base_model.skills import KINDS, Kind, sample
 from infra.local.base_model.words import COLOURS, SHAPES
 
 PICTURE_KINDS: tuple[Kind, ...] = ("colour", "shape", "colour_shape")
-_EXERCISES, _PASSAGES, _HELD_OUT = 260, 140, 200
+_EXERCISES, _PASSAGES, _HELD_OUT, _HELD_OUT_CHATS = 260, 140, 200, 60
 _LONG, _SHORT = 1_900, 400  # characters; about three make a token
 _PICTURES = 12
 Row = dict[str, Any]
@@ -45,6 +48,25 @@ def held_out(documents: list[corpus.Document]) -> list[Row]:
     found = [each for each in documents if each.split == "held_out" and len(each.text) >= _SHORT]
     found.sort(key=lambda each: each.source, reverse=True)
     return [{"text": each.text, "source": each.source} for each in found[:_HELD_OUT]]
+
+
+def held_out_chats() -> list[Row]:
+    """Make conversations that training has not read, dialogue and tool calls in turns."""
+    rng = random.Random(5)  # noqa: S311 - examples, not secrets
+    strata: dict[str, tuple[Kind, ...]] = {
+        "dialogue": ("recall", "reasoning"),
+        "tool calls": ("tool_call", "tool_refusal", "tool_result"),
+    }
+    rows: list[Row] = []
+    seen: set[str] = set()
+    while len(rows) < _HELD_OUT_CHATS:
+        stratum = list(strata)[len(rows) % len(strata)]
+        kind = strata[stratum][len(rows) // len(strata) % len(strata[stratum])]
+        row = _row(sample(kind, rng, "held_out")) | {"stratum": stratum}
+        if (key := json.dumps(row)) not in seen:
+            seen.add(key)
+            rows.append(row)
+    return rows
 
 
 def pictures(folder: Path) -> list[Row]:
@@ -103,10 +125,11 @@ def _write(file: Path, rows: Iterable[Row]) -> None:
 
 
 def main() -> None:
-    """Write the three data sets from the corpus named on the command line."""
+    """Write the data sets from the corpus named on the command line."""
     documents = corpus.read(Path(sys.argv[1]))
     _write(layout.ASSETS / "calibration.jsonl", calibration(documents))
     _write(layout.ASSETS / "heldout.jsonl", held_out(documents))
+    _write(layout.ASSETS / "heldout_chats.jsonl", held_out_chats())
     _write(layout.ASSETS / "calibration_images.jsonl", pictures(layout.ASSETS / "images"))
 
 
