@@ -16,6 +16,7 @@ digest = $(shell cat $(1) | sha256sum | cut -c1-16)
 BOOT := .venv/boot/.uv-$(UV_VERSION)
 FLOW := .venv/flow/.lock-$(call digest,infra/locks/dev.txt pyproject.toml infra/serve_cpu/*.py)
 SERVE := .venv/serve/.lock-$(GPU)-$(call digest,infra/locks/serve-$(GPU).txt infra/serve_cpu/*.py)
+TOOLS := .venv/tools/.lock-$(call digest,infra/locks/tools.txt)
 UV := .venv/boot/bin/uv
 BIN := .venv/flow/bin
 ROUNDHOUSE := $(BIN)/roundhouse
@@ -47,6 +48,12 @@ $(SERVE): $(FLOW)
 	@$(BIN)/python infra/serve_cpu/install.py serve .venv/serve/bin/python
 	@touch $@
 
+$(TOOLS): $(BOOT)
+	@echo "checkers (.venv/tools)"
+	@rm -rf .venv/tools && $(UV) venv --quiet --python $(PYTHON) .venv/tools
+	@$(UV) pip install --quiet --python .venv/tools/bin/python -r infra/locks/tools.txt
+	@touch $@
+
 .PHONY: env flow serve
 env: $(FLOW) $(SERVE) ## make both environments
 flow: $(FLOW) ## make the flow environment: Prefect, AutoRound, tools
@@ -69,16 +76,19 @@ status: flow ## say what of the embedded stack runs
 
 # --- checking ---
 
-.PHONY: test check docs format browser lock
+.PHONY: test check docs format bench browser lock
 test: env browser ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: flow ## lint, types, import contracts, configuration files
+check: flow $(TOOLS) ## lint, types, import contracts, configuration files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m mypy
-	@$(BIN)/yamllint --strict prefect.yaml tasks/core/recipes
+	@$(BIN)/yamllint --strict prefect.yaml tasks/core/recipes infra
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec infra/compose.yaml
+	@.venv/tools/bin/hadolint infra/docker/Dockerfile
+	@for file in infra/terraform/*.tf; do .venv/tools/bin/hcl2tojson $$file > /dev/null; done
 	@$(BIN)/shellcheck .ci/run
 	@$(BIN)/python -m infra.reference --check
 
@@ -88,12 +98,17 @@ docs: flow ## write docs/reference from the code
 format: flow ## format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
+bench: flow ## measure our tuner against AutoRound's on this machine
+	@$(BIN)/python -m tests.bench.run $(ROUNDHOUSE_HOME)/bench
+
 browser: ## Debian's Chromium, for the tests that drive the UI
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } \
 		|| echo "no chromium: the browser tests will fail; type: sudo apt-get install chromium"
 
 lock: $(BOOT) ## resolve the locks again
+	@for name in server tools; do $(UV) pip compile --quiet --no-header --no-annotate \
+		--python-version 3.11 infra/locks/$$name.in -o infra/locks/$$name.txt; done
 	@for name in dev flow; do sed -i '/^torch==/d' infra/locks/$$name.txt; \
 		$(UV) pip compile --quiet --no-header --no-annotate --python-version 3.11 \
 			infra/locks/$$name.in -o infra/locks/$$name.txt; \

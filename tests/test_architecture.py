@@ -9,10 +9,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "auto_round", "compressed_tensors", "vllm")
-STAGES = ("plan", "download", "calibrate", "quantize", "convert", "validate", "upload", "archive")
+STAGES = (
+    *("plan", "download", "calibrate", "quantize", "reuse", "convert"),
+    *("validate", "upload", "archive", "watch"),
+)
 
 
-@pytest.mark.parametrize("module", ["flows.stages", "flows.release", "flows.cli", "tasks.core"])
+@pytest.mark.parametrize(
+    "module", ["flows.stages", "flows.release", "flows.watch", "flows.cli", "tasks.core"]
+)
 def test_flows_load_no_heavy_library(module: str) -> None:
     """Importing a flow in a fresh interpreter loads none of the heavy libraries."""
     code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from infra.local.layout import Layout
 from tasks.core.manifest import Frozen
+from tasks.sign.keys import make_key
 
 USER = "roundhouse"
 PRIVATE = 0o600
@@ -29,7 +30,7 @@ class Credentials(Frozen):
 
 
 def load_or_make(layout: Layout) -> Credentials:
-    """The stack's credentials; random ones are made at the first call."""
+    """The stack's credentials; random ones, and a signing key, are made at the first call."""
     if not layout.credentials.is_file():
         made = {
             "hub_token": f"hf_{secrets.token_hex(20)}",
@@ -37,10 +38,19 @@ def load_or_make(layout: Layout) -> Credentials:
             "s3_secret_key": secrets.token_urlsafe(30),
         }
         _write_private(layout.credentials, json.dumps(made))
+    _make_signing_key(layout)
     credentials = Credentials.model_validate_json(layout.credentials.read_bytes())
     tokens = {credentials.hub_token.get_secret_value(): {"name": USER, "role": "write"}}
     _write_private(layout.hub_tokens, json.dumps(tokens))
     return credentials
+
+
+def _make_signing_key(layout: Layout) -> None:
+    """A key of the stack's own; the public half is written last and vouches for both."""
+    if not layout.verify_key.is_file():
+        private, public = make_key()
+        _write_private(layout.signing_key, private.decode())
+        _write_private(layout.verify_key, public.decode())
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -4,9 +4,10 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import Flow
+from prefect.client.schemas.objects import DeploymentSchedule, Flow
 
 from infra.local.ending import MARK
 from infra.local.environment import base_environment
@@ -37,10 +38,34 @@ def deploy(layout: Layout, env: Mapping[str, str], project: Path) -> str:
         digest = _digest(project)
         if _is_deployed(layout, digest, _deployed(client)):
             return "deployments up to date"
+        before = _schedules(client)
         _run(layout, env, project)
+        _restore(client, before)
         names = sorted(_deployed(client))
     _stamp(layout).write_text(json.dumps({"digest": digest, "names": names}))
     return f"deployed {', '.join(names)}"
+
+
+def _schedules(client: SyncPrefectClient) -> dict[tuple[UUID, str], DeploymentSchedule]:
+    """Every schedule that has a name, by its deployment and name."""
+    return {
+        (deployment.id, schedule.slug): schedule
+        for deployment in client.read_deployments(limit=PAGE)
+        for schedule in deployment.schedules
+        if schedule.slug
+    }
+
+
+def _restore(client: SyncPrefectClient, before: dict[tuple[UUID, str], DeploymentSchedule]) -> None:
+    """Give schedules back the times and the pause that somebody set; deploying resets both."""
+    for key, schedule in _schedules(client).items():
+        if key in before:
+            client.update_deployment_schedule(
+                schedule.deployment_id or key[0],
+                schedule.id,
+                active=before[key].active,
+                schedule=before[key].schedule,
+            )
 
 
 def _run(layout: Layout, env: Mapping[str, str], project: Path) -> None:

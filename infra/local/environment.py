@@ -38,8 +38,11 @@ def client_environment(layout: Layout, ports: Ports, credentials: Credentials) -
         **_hub(layout, ports, credentials),
         **_s3(ports, credentials),
         "ROUNDHOUSE_HOME": str(layout.home),
+        "ROUNDHOUSE_WORKSPACE": os.environ.get("ROUNDHOUSE_WORKSPACE", ""),
         "ROUNDHOUSE_ARCHIVE": f"s3://{BUCKET}/releases",
         "ROUNDHOUSE_PRIVATE": "false",
+        "ROUNDHOUSE_SIGNING_KEY": str(layout.signing_key),
+        "ROUNDHOUSE_VERIFY_KEY": str(layout.verify_key),
         "ROUNDHOUSE_SERVE_PYTHON": _serve_python(),
     }
 

@@ -43,6 +43,16 @@ class Layout:
         return self.root / "credentials.json"
 
     @property
+    def signing_key(self) -> Path:
+        """The key that signs releases, readable by the owner alone."""
+        return self.root / "signing.pem"
+
+    @property
+    def verify_key(self) -> Path:
+        """Its public half."""
+        return self.root / "signing.pub.pem"
+
+    @property
     def hub_tokens(self) -> Path:
         """What the Hub stand-in accepts, readable by the owner alone."""
         return self.root / "hub-tokens.json"

@@ -1,4 +1,4 @@
-"""What a Prefect server needs before deployments: work pools and an automation.
+"""What a Prefect server needs before deployments: work pools and automations.
 
 What is missing is made and what differs is changed, so it may run again at any time.
 """
@@ -19,6 +19,7 @@ from prefect.events.schemas.events import ResourceSpecification
 
 from infra.local.environment import HEARTBEAT_SECONDS
 from infra.local.layout import ROOT
+from infra.local.notices import notices
 from infra.local.orphans import ENGINE
 
 TEMPLATES = ROOT / "infra" / "pools"
@@ -31,7 +32,7 @@ WATCHED = ("Pending", "heartbeat", "Cancelling")
 
 
 def prepare(api: str, gpus: int, folder: Path) -> None:
-    """Make the work pools and the automation.
+    """Make the work pools and the automations.
 
     The limit of `gpu` is the pool's, beside the workers' own: a run that outlived its worker still
     holds the GPU.
@@ -43,18 +44,35 @@ def prepare(api: str, gpus: int, folder: Path) -> None:
     """
     limits = {"cpu": None, "gpu": gpus}
     with SyncPrefectClient(api=api) as client:
-        existing = {pool.name: pool for pool in client.read_work_pools()}
-        for name, description in POOLS.items():
-            wanted = WorkPoolCreate(
-                name=name,
-                type="process",
-                description=description,
-                base_job_template=local_template(TEMPLATES / f"{name}-process.json", folder),
-                concurrency_limit=limits[name],
-            )
-            if name not in existing or not _same(existing[name], wanted):
-                client.create_work_pool(wanted, overwrite=True)
-        _automation(client, zombies())
+        for name in POOLS:
+            template = local_template(TEMPLATES / f"{name}-process.json", folder)
+            keep_pool(client, name, "process", template, limits[name])
+        for automation in (zombies(), *notices(client)):
+            keep_automation(client, automation)
+
+
+def keep_pool(
+    client: SyncPrefectClient, name: str, kind: str, template: dict[str, Any], limit: int | None
+) -> None:
+    """Make a work pool, or change it where it differs.
+
+    Args:
+        client: of the server.
+        name: of the pool.
+        kind: its type.
+        template: its base job template.
+        limit: of its runs at once.
+    """
+    wanted = WorkPoolCreate(
+        name=name,
+        type=kind,
+        description=POOLS[name],
+        base_job_template=template,
+        concurrency_limit=limit,
+    )
+    existing = {pool.name: pool for pool in client.read_work_pools()}
+    if name not in existing or not _same(existing[name], wanted):
+        client.create_work_pool(wanted, overwrite=True)
 
 
 def _same(pool: WorkPool, wanted: WorkPoolCreate) -> bool:
@@ -103,7 +121,7 @@ def zombies() -> AutomationCore:
     )
 
 
-def _automation(client: SyncPrefectClient, wanted: AutomationCore) -> None:
+def keep_automation(client: SyncPrefectClient, wanted: AutomationCore) -> None:
     """Make it, or change it where it differs: a change forgets which runs are being watched."""
     found = client.read_automations_by_name(wanted.name)
     if not found:

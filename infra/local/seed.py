@@ -2,9 +2,9 @@
 
     python -m infra.local.seed FOLDER
 
-Builds both in FOLDER unless they lie there, and uploads them to the Hub of the environment. What
-was uploaded is tagged with its digest; where the tag is there nothing is done, so that commits made
-since are kept.
+Builds both in FOLDER unless they lie there, and uploads them to the Hub of the environment, the
+model with a history. What was uploaded is tagged with its digest; where the tag is there nothing is
+done, so that commits made since are kept.
 """
 
 import json
@@ -13,16 +13,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 
 from infra.local.base_model import layout as parts
+from infra.local.base_model.history import Step, history
 from tasks.core.digest import sha256_file, sha256_json
 from tasks.core.manifest import relative_files
 
 MODEL = "roundhouse/gemma-4-tiny-it"
 DATA = "roundhouse/demo-data"
 SOURCE = Path(__file__).parent / "base_model"
-COPIED = ("calibration.jsonl", "heldout.jsonl", "SOURCES.md")
+COPIED = ("calibration.jsonl", "heldout.jsonl", "heldout_chats.jsonl", "SOURCES.md")
 IMAGES = "calibration_images.jsonl"
 CARD = """---
 license: other
@@ -39,27 +40,44 @@ def main(folder: Path) -> None:
     """Build and upload what is not there yet."""
     api = HfApi()
     digest = _source_digest()
-    _seed(api, MODEL, "model", folder / "model", digest, _build_model)
-    _seed(api, DATA, "dataset", folder / "data", digest, _build_data)
+    model, data = folder / "model", folder / "data"
+    _build(model, digest, _build_model)
+    seed(api, MODEL, "model", model, history(model))
+    _build(data, digest, _build_data)
+    seed(api, DATA, "dataset", data, [])
 
 
-def _seed(
-    api: HfApi, repo: str, kind: str, folder: Path, source: str, build: Callable[[Path], None]
-) -> None:
+def _build(folder: Path, source: str, build: Callable[[Path], None]) -> None:
     stamp = folder.with_suffix(".built")
     if not stamp.is_file() or stamp.read_text() != source:
         shutil.rmtree(folder, ignore_errors=True)
         build(folder)
         stamp.write_text(source)
+
+
+def seed(api: HfApi, repo: str, kind: str, folder: Path, steps: list[Step]) -> None:
+    """Bring a repository to a folder's content, through the steps that were not made yet.
+
+    Args:
+        api: of the Hub.
+        repo: the repository; made if missing.
+        kind: model or dataset.
+        folder: what `main` holds in the end.
+        steps: commits that lead there; none makes one commit of it all.
+    """
     api.create_repo(repo, repo_type=kind, exist_ok=True)
     tag = f"seed-{_folder_digest(folder)[:12]}"
     if tag in {ref.name for ref in api.list_repo_refs(repo, repo_type=kind).tags}:
         return
-    message = "Put the demo's data" if kind == "dataset" else "Put the small base model"
-    commit = api.upload_folder(
-        repo_id=repo, repo_type=kind, folder_path=folder, commit_message=message
+    made = {commit.title for commit in api.list_repo_commits(repo, repo_type=kind)}
+    for step in steps:
+        if step.title not in made:
+            adding = [CommitOperationAdd(path, data) for path, data in step.files.items()]
+            api.create_commit(repo, adding, repo_type=kind, commit_message=step.title)
+    last = api.upload_folder(
+        repo_id=repo, repo_type=kind, folder_path=folder, commit_message="Put what was built"
     )
-    api.create_tag(repo, repo_type=kind, tag=tag, revision=commit.oid)
+    api.create_tag(repo, repo_type=kind, tag=tag, revision=last.oid)
 
 
 def _build_model(folder: Path) -> None:

@@ -24,6 +24,9 @@ COMMAND = (
     *(sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--type", "process"),
     "--no-create-pool-if-not-found",
 )
+APART = "ROUNDHOUSE_WORKERS_APART"
+"""Set to anything, it gives each worker a home of its own, as on machines of their own; then
+ROUNDHOUSE_WORKSPACE must say through what they share stages."""
 LEAST_CPU_RUNS = 4
 """A release holds a slot of `cpu` while its GPU stages run, so there must be several."""
 
@@ -39,7 +42,7 @@ def workers(layout: Layout, ports: Ports, credentials: Credentials) -> list[Piec
         return Piece(
             name=name,
             command=(*COMMAND, "--pool", pool, "--name", name, "--limit", str(limit)),
-            env=env,
+            env=env | _own_home(layout, name),
             probe=_probe(f"{prefect_url(ports)}/api", pool, name, layout.pid(name)),
             url=f"{prefect_url(ports)}/work-pools/work-pool/{pool}",
         )
@@ -48,6 +51,12 @@ def workers(layout: Layout, ports: Ports, credentials: Credentials) -> list[Piec
         worker("cpu", "cpu", max(LEAST_CPU_RUNS, os.cpu_count() or 1), env),
         *(worker("gpu", f"gpu-{number}", 1, env | pin) for number, pin in enumerate(pins)),
     ]
+
+
+def _own_home(layout: Layout, worker: str) -> dict[str, str]:
+    if not os.environ.get(APART):
+        return {}
+    return {"ROUNDHOUSE_HOME": str(layout.root / "homes" / worker)}
 
 
 def visible_gpus() -> list[str]:

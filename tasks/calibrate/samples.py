@@ -10,13 +10,14 @@ from tasks.calibrate.job import CONTENT, PROVENANCE, Job, Result, Row
 from tasks.calibrate.provenance import describe, refuse_overlap
 from tasks.clients.hub import Hub
 from tasks.clients.sources import load_rows
-from tasks.core.digest import sha256_json
+from tasks.core.digest import indented_json, sha256_json
 from tasks.core.jobs import run_job
 from tasks.core.process import child_environment
 from tasks.core.progress import Reporter
 from tasks.core.recipe import Recipe
 from tasks.core.records import CalibrateRecord, DownloadRecord, PlanRecord
 from tasks.core.workspace import Workspace
+from tasks.core.workspace_shared import Shared
 
 STAGE = "calibrate"
 SOURCE, IMAGES, HELDOUT = "calibration.source", "calibration.images", "validation.heldout"
@@ -37,6 +38,7 @@ def run(
     hub: Hub,
     home: Path,
     reporter: Reporter,
+    shared: Shared | None = None,
 ) -> CalibrateRecord:
     """Make the calibration set, or hand out the one that was made.
 
@@ -47,6 +49,7 @@ def run(
         hub: where sources on the Hub are.
         home: root of the workspaces.
         reporter: is told how far it is.
+        shared: what this machine has in common with others; None for nothing.
 
     Raises:
         InputError: the rows cannot fill the samples, an image cannot be read or does not fit, or
@@ -54,7 +57,8 @@ def run(
         BaseModelError: the base's tokenizer or processor cannot be loaded.
         WorkerLost: the child was killed from outside.
     """
-    workspace = Workspace.of_release(home, plan.release_id)
+    workspace = Workspace.of_release(home, plan.release_id, shared)
+    bases = Workspace.of_base(home, plan.base, plan.commit, shared)
     inputs = {
         "download": download.digest,
         "recipe": sha256_json(recipe.calibration.model_dump(mode="json")),
@@ -77,7 +81,7 @@ def run(
         CalibrateRecord,
         inputs,
         lambda partial: build(
-            partial, download.path, load, recipe, workspace.scratch(STAGE), reporter
+            partial, bases.here(download).path, load, recipe, workspace.scratch(STAGE), reporter
         ),
     )
 
@@ -157,4 +161,4 @@ def _facts(made: Result, recipe: Recipe) -> dict[str, object]:
 
 
 def _write_provenance(path: Path, facts: dict[str, object], samples: list[dict[str, Any]]) -> None:
-    path.write_text(json.dumps(facts | {"samples": samples}, indent=2) + "\n")
+    path.write_text(indented_json(facts | {"samples": samples}))

@@ -11,13 +11,15 @@ def calibrate(plan: PlanRecord, download: DownloadRecord, recipe: Recipe) -> Cal
     """Make the calibration set: token ids of equal length, with their provenance."""
     from tasks.calibrate import samples as stage
     from tasks.clients.hub import Hub
+    from tasks.clients.shared_workspace import shared_workspace
 
-    settings = Settings()
+    settings, reporter = Settings(), PrefectReporter("calibrate")
     return stage.run(
         plan,
         download,
         recipe=recipe,
         hub=Hub.from_settings(settings),
         home=settings.home,
-        reporter=PrefectReporter("calibrate"),
+        reporter=reporter,
+        shared=shared_workspace(settings, reporter),
     )

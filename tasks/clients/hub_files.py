@@ -31,7 +31,7 @@ class HubFile:
 
     def __post_init__(self) -> None:
         path = PurePosixPath(self.path)
-        if path.is_absolute() or ".." in path.parts:
+        if path.is_absolute() or ".." in path.parts or not self.path.isprintable():
             raise IntegrityError(f"the Hub lists a file outside its repository: {self.path!r}")
 
     @property

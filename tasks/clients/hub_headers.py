@@ -75,7 +75,7 @@ def _weight_map(repo: str, index: bytes) -> dict[str, str]:
     try:
         found = json.loads(index)["weight_map"]
         sound = isinstance(found, dict) and all(isinstance(f, str) for f in found.values())
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound or not found:
         raise IntegrityError(f"{INDEX} of {repo} is broken", expected="a weight_map")

@@ -1,6 +1,9 @@
 """Reading from the Hub: commits, listings, small files, headers, whole files."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 
 from huggingface_hub.hf_api import RepoFile
@@ -10,6 +13,15 @@ from tasks.clients.hub_files import HubFile
 from tasks.clients.hub_headers import RemoteCheckpoint, read_checkpoint, weight_shards
 from tasks.clients.hub_transfer import download, first_bytes, retried, whole
 from tasks.core.checkpoint import INDEX
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model in a list: its repository, the head commit of `main`, when it was made."""
+
+    repo: str
+    commit: str
+    created: datetime
 
 
 class Reader(Connection):
@@ -23,6 +35,16 @@ class Reader(Connection):
         if not found.sha:
             raise DENIED[repo_type](f"{repo} has no commit yet", remedy="upload files to it")
         return found.sha
+
+    @retried
+    def models_since(self, author: str, since: datetime) -> list[Listed]:
+        """The models that an author made since then, newest first; in one request for most."""
+        with self._reading(f"list the models of {author}", author, "model"):
+            listed = self._api.list_models(
+                author=author, sort="created_at", expand=["sha", "createdAt"]
+            )
+            new = takewhile(lambda model: model.created_at and model.created_at >= since, listed)
+            return [Listed(m.id, m.sha, m.created_at) for m in new if m.sha and m.created_at]
 
     @retried
     def license(self, repo: str, commit: str) -> str:

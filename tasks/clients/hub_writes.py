@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
 
 from tasks.clients.hub_connection import Connection
 from tasks.clients.hub_rights import check_rights
 from tasks.clients.hub_transfer import retried
-from tasks.core.errors import TargetError
+from tasks.core.errors import IntegrityError, TargetError
 
 
 class Writer(Connection):
@@ -94,6 +95,7 @@ class Writer(Connection):
         files: Mapping[str, Path],
         *,
         message: str,
+        sha256: Mapping[str, str] | None = None,
         description: str = "",
         parent: str | None = None,
         delete: Iterable[str] = (),
@@ -104,6 +106,7 @@ class Writer(Connection):
             repo: target.
             files: local file of each path in the repository.
             message: title of the commit.
+            sha256: what files are recorded to be, by path; compared before anything is sent.
             description: its body.
             parent: the commit that must be head.
             delete: paths to remove.
@@ -112,11 +115,14 @@ class Writer(Connection):
             The new commit, or the head where nothing differs.
 
         Raises:
+            IntegrityError: a file is not what was recorded.
             TransientError: `parent` is no longer head.
             TargetError: the Hub refused, or does not accept README.md's metadata; that is asked
                 before any file is sent.
         """
         adding = [CommitOperationAdd(path, local) for path, local in files.items()]
+        for file in adding:
+            _as_recorded(file, (sha256 or {}).get(file.path_in_repo, ""))
         deleting = [CommitOperationDelete(path) for path in delete]
         with self._writing(f"commit to {repo}", repo), _card_accepted(repo):
             made = self._api.create_commit(
@@ -127,6 +133,58 @@ class Writer(Connection):
                 parent_commit=parent,
             )
         return made.oid
+
+    def reinstate(self, repo: str, commit: str, *, parent: str, message: str) -> str:
+        """Make `main` hold exactly what an earlier commit holds, in one new commit.
+
+        The server copies large files itself: nothing large is sent.
+
+        Args:
+            repo: repository.
+            commit: the earlier commit.
+            parent: the commit that must be head.
+            message: title of the new commit.
+
+        Returns:
+            The new commit, or the head where nothing differs.
+
+        Raises:
+            TransientError: `parent` is no longer head.
+            TargetError: the Hub refused.
+        """
+        then, now = self._contents(repo, commit), self._contents(repo, parent)
+        copying = [
+            CommitOperationCopy(path, path, src_revision=commit)
+            for path, content in then.items()
+            if now.get(path) != content
+        ]
+        deleting = [CommitOperationDelete(path) for path in now if path not in then]
+        if not (copying or deleting):
+            return parent
+        with self._writing(f"commit to {repo}", repo):
+            made = self._api.create_commit(
+                repo, [*copying, *deleting], commit_message=message, parent_commit=parent
+            )
+        return made.oid
+
+    @retried
+    def _contents(self, repo: str, commit: str) -> dict[str, str]:
+        """Git's object id of each file of a commit, by path."""
+        with self._writing(f"list the files of {repo}", repo):
+            tree = self._api.list_repo_tree(repo, recursive=True, revision=commit)
+            return {file.path: file.blob_id for file in tree if isinstance(file, RepoFile)}
+
+
+def _as_recorded(file: CommitOperationAdd, sha256: str) -> None:
+    """The library has read the whole file by now; what it sends must have this digest."""
+    found = file.upload_info.sha256.hex()
+    if sha256 and found != sha256:
+        raise IntegrityError(
+            f"{file.path_in_repo} changed since it was recorded",
+            expected=f"sha256 {sha256}",
+            found=found,
+            remedy="find out what changed it; nothing was sent",
+        )
 
 
 @contextmanager

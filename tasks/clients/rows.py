@@ -41,7 +41,7 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
 def _json(line: bytes, place: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(
             f"{place} is not JSON",
             expected="one JSON object a line",

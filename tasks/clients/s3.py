@@ -6,8 +6,9 @@ object's metadata. boto3's errors are raised as ours (`tasks.clients.s3_errors`)
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -17,6 +18,8 @@ from botocore.exceptions import ClientError
 from tasks.clients.s3_errors import error_code, translated
 from tasks.clients.s3_multipart import Multipart
 from tasks.clients.s3_objects import CHUNK, Address, Digests
+from tasks.clients.s3_rights import check_rights
+from tasks.clients.s3_terms import Terms
 from tasks.core.errors import IntegrityError, StoreError
 from tasks.core.settings import Settings
 
@@ -32,17 +35,32 @@ def _ignore(_: int) -> None:
     """Progress that nobody follows."""
 
 
+def _as_recorded(digests: Digests, path: Path, sha256: str) -> Digests:
+    """The digests of a file, if they are what was recorded."""
+    if sha256 and digests.sha256 != sha256:
+        raise IntegrityError(
+            f"{path} changed since it was recorded",
+            expected=f"sha256 {sha256}",
+            found=digests.sha256,
+        )
+    return digests
+
+
 class Store:
     """Objects by address (`s3://bucket/key`).
 
     Args:
         client: boto3's S3 client.
         multipart: how large files are cut.
+        terms: on what terms objects are kept.
     """
 
-    def __init__(self, client: "S3Client", multipart: Multipart | None = None) -> None:
+    def __init__(
+        self, client: "S3Client", multipart: Multipart | None = None, terms: Terms | None = None
+    ) -> None:
         self._client = client
         self._multipart = multipart or Multipart()
+        self._terms = terms or Terms()
 
     @classmethod
     def from_settings(cls, settings: Settings, multipart: Multipart | None = None) -> Self:
@@ -77,7 +95,7 @@ class Store:
                 found=str(error),
                 remedy="mend AWS_ENDPOINT_URL_S3",
             ) from None
-        return cls(client, multipart)
+        return cls(client, multipart, Terms.from_settings(settings))
 
     def put_file(
         self,
@@ -85,6 +103,7 @@ class Store:
         uri: str,
         *,
         sha256: str = "",
+        cold: bool = False,
         advance: Callable[[int], None] = _ignore,
     ) -> Digests:
         """Write a file once; an equal object that is there already is left alone.
@@ -93,30 +112,31 @@ class Store:
             path: the file.
             uri: address of the object.
             sha256: what the file is recorded to be; empty takes it as it is.
+            cold: whether it may lie where it cannot be read at once (the terms' storage class).
             advance: called with bytes done.
 
         Raises:
             IntegrityError: the file is not what was recorded, or another object has that name.
             StoreError, StoreUnavailable: S3 refused or did not answer.
         """
-        digests = Digests.of_file(path)
-        if sha256 and digests.sha256 != sha256:
-            raise IntegrityError(
-                f"{path} changed since it was recorded",
-                expected=f"sha256 {sha256}",
-                found=digests.sha256,
-            )
-        address = Address.parse(uri)
-        if digests.size <= self._multipart.part_bytes:
-            self._once(address, digests, lambda: self._put(address, path.read_bytes(), digests))
-            advance(digests.size)
-        elif not self._once(
-            address,
-            digests,
-            lambda: self._multipart.put(self._client, address, path, digests, advance),
-        ):
-            advance(digests.size)
-        return digests
+        address, terms = Address.parse(uri), self._terms.arguments(cold=cold)
+        with ThreadPoolExecutor(1) as pool:  # reads the file while its parts are on the way
+            reading = pool.submit(Digests.of_file, path)
+
+            def digests() -> Digests:
+                return _as_recorded(reading.result(), path, sha256)
+
+            def write() -> None:
+                if path.stat().st_size <= self._multipart.part_bytes:
+                    self._put(address, path.read_bytes(), digests(), terms)
+                    advance(digests().size)
+                else:
+                    known = sha256 or digests().sha256
+                    self._multipart.put(self._client, address, path, known, digests, terms, advance)
+
+            if not self._once(address, digests, write):
+                advance(digests().size)
+            return digests()
 
     def put_bytes(self, data: bytes, uri: str) -> Digests:
         """Write a small object once; an equal one that is there already is left alone.
@@ -126,10 +146,11 @@ class Store:
             StoreError, StoreUnavailable: S3 refused or did not answer.
         """
         address, digests = Address.parse(uri), Digests.of([data])
-        self._once(address, digests, lambda: self._put(address, data, digests))
+        terms = self._terms.arguments(cold=False)
+        self._once(address, lambda: digests, lambda: self._put(address, data, digests, terms))
         return digests
 
-    def _put(self, address: Address, data: bytes, digests: Digests) -> None:
+    def _put(self, address: Address, data: bytes, digests: Digests, terms: dict[str, Any]) -> None:
         self._client.put_object(
             Bucket=address.bucket,
             Key=address.key,
@@ -137,9 +158,12 @@ class Store:
             Metadata={"sha256": digests.sha256},
             ChecksumCRC64NVME=digests.crc64nvme,
             IfNoneMatch="*",
+            **terms,
         )
 
-    def _once(self, address: Address, digests: Digests, write: Callable[[], None]) -> bool:
+    def _once(
+        self, address: Address, digests: Callable[[], Digests], write: Callable[[], None]
+    ) -> bool:
         """Write unless it is there; tells whether it was not."""
         before = there = self.head(str(address))
         if there is None:
@@ -150,10 +174,10 @@ class Store:
                     if error_code(error) not in WRITTEN_MEANWHILE:
                         raise
             there = self.head(str(address))
-        if there != digests:
+        if there != digests():
             raise IntegrityError(
                 f"{address} holds other bytes; objects are written once and never replaced",
-                expected=f"{digests}",
+                expected=f"{digests()}",
                 found=f"{there or 'no object'}",
                 remedy="if what is there is unwanted, delete it by hand and run again",
             )
@@ -273,14 +297,8 @@ class Store:
         An upload in parts is begun and called off: it needs the right to write and makes no object.
 
         Raises:
-            StoreError: the bucket is missing, the credentials are wrong, or they may not write:
-                says which, and what to do.
+            StoreError: the bucket is missing or cannot lock objects as asked, the credentials are
+                wrong, or they may not write: says which, and what to do.
             StoreUnavailable: S3 did not answer.
         """
-        address = Address.parse(uri)
-        bucket, key = address.bucket, f"{address.key}/.writable".lstrip("/")
-        with translated(f"looking for the bucket of {address}"):
-            self._client.list_objects_v2(Bucket=bucket, Prefix=address.key, MaxKeys=1)
-        with translated(f"writing below {address}"):
-            upload = self._client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
-            self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+        check_rights(self._client, Address.parse(uri), self._terms)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -37,7 +37,9 @@ class Multipart:
         client: "S3Client",
         address: Address,
         path: Path,
-        digests: Digests,
+        sha256: str,
+        digests: Callable[[], Digests],
+        terms: dict[str, Any],
         advance: Callable[[int], None],
     ) -> None:
         """Send a file, unless an object has that name already.
@@ -46,19 +48,24 @@ class Multipart:
             client: boto3's.
             address: of the object.
             path: the file.
-            digests: of the file.
+            sha256: of the file, as it is recorded.
+            digests: gives those of the file; asked when its parts have arrived.
+            terms: arguments of the call that begins the upload, beyond those of every one.
             advance: called with the bytes of each part that arrived.
 
         Raises:
             ClientError: S3's own; nothing is left of the parts.
+            IntegrityError: the file is not what was recorded; nothing is left either.
         """
+        size = path.stat().st_size
         bucket, key = address.bucket, address.key
         upload = client.create_multipart_upload(
             Bucket=bucket,
             Key=key,
-            Metadata={"sha256": digests.sha256},
+            Metadata={"sha256": sha256},
             ChecksumAlgorithm="CRC64NVME",
             ChecksumType="FULL_OBJECT",
+            **terms,
         )["UploadId"]
 
         def send(number: int) -> "CompletedPartTypeDef":
@@ -82,8 +89,8 @@ class Multipart:
                 Bucket=bucket,
                 Key=key,
                 UploadId=upload,
-                MultipartUpload={"Parts": self._parts(digests.size, send, advance)},
-                ChecksumCRC64NVME=digests.crc64nvme,
+                MultipartUpload={"Parts": self._parts(size, send, advance)},
+                ChecksumCRC64NVME=digests().crc64nvme,
                 ChecksumType="FULL_OBJECT",
                 IfNoneMatch="*",
             )

@@ -15,7 +15,7 @@ from tasks.convert.tensors import release_pieces
 from tasks.core.checkpoint import Checkpoint
 from tasks.core.checkpoint_writer import Piece, write_checkpoint
 from tasks.core.companions import companion_files
-from tasks.core.digest import sha256_json
+from tasks.core.digest import indented_json, sha256_json
 from tasks.core.errors import IntegrityError
 from tasks.core.ignore import unquantized_linears
 from tasks.core.progress import Reporter
@@ -23,6 +23,7 @@ from tasks.core.recipe import Recipe
 from tasks.core.records import ConvertRecord, DownloadRecord, PlanRecord, QuantizeRecord
 from tasks.core.schemes import quantized_modules
 from tasks.core.workspace import Workspace
+from tasks.core.workspace_shared import Shared
 
 STAGE = "convert"
 AUTOROUND_CONFIG = "roundhouse/autoround_config.json"
@@ -36,6 +37,7 @@ def run(
     recipe: Recipe,
     home: Path,
     reporter: Reporter,
+    shared: Shared | None = None,
 ) -> ConvertRecord:
     """Convert what AutoRound wrote, or hand out what an earlier run converted.
 
@@ -44,7 +46,9 @@ def run(
         IntegrityError: a folder is not what its record says.
     """
     layout = {"keep": recipe.keep, "max_shard_bytes": recipe.max_shard_bytes}
-    return Workspace.of_release(home, plan.release_id).run(
+    workspace = Workspace.of_release(home, plan.release_id, shared)
+    bases = Workspace.of_base(home, plan.base, plan.commit, shared)
+    return workspace.run(
         STAGE,
         ConvertRecord,
         {
@@ -52,7 +56,9 @@ def run(
             "quantize": quantize.digest,
             "recipe": sha256_json(layout),
         },
-        lambda partial: build(partial, download.path, quantize.path, recipe, reporter),
+        lambda partial: build(
+            partial, bases.here(download).path, workspace.here(quantize).path, recipe, reporter
+        ),
     )
 
 
@@ -131,7 +137,7 @@ def _copy_companions(folder: Path, base_folder: Path) -> None:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise IntegrityError(f"{path} cannot be read", found=str(error)) from None
     if not isinstance(value, dict):
         raise IntegrityError(f"{path} is no mapping", found=f"{value!r:.80}")
@@ -140,4 +146,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    path.write_text(indented_json(value))

@@ -11,13 +11,16 @@ def convert(
     plan: PlanRecord, download: DownloadRecord, quantize: QuantizeRecord, recipe: Recipe
 ) -> ConvertRecord:
     """Assemble the checkpoint that vLLM serves; only metadata differs from AutoRound's packing."""
+    from tasks.clients.shared_workspace import shared_workspace
     from tasks.convert import convert as stage
 
+    settings, reporter = Settings(), PrefectReporter("convert")
     return stage.run(
         plan,
         download,
         quantize,
         recipe=recipe,
-        home=Settings().home,
-        reporter=PrefectReporter("convert"),
+        home=settings.home,
+        reporter=reporter,
+        shared=shared_workspace(settings, reporter),
     )

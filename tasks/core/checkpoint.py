@@ -146,7 +146,7 @@ class Checkpoint:
             return None
         try:
             weight_map = json.loads(path.read_bytes())["weight_map"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _broken(path, f"no weight_map: {error}") from None
         if not isinstance(weight_map, dict) or not all(map(_plain_name, weight_map.values())):
             raise _broken(path, "shards named outside the folder")

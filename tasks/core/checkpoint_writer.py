@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.core.checkpoint import INDEX, PREFIX
+from tasks.core.digest import indented_json
 from tasks.core.errors import IntegrityError, RecipeError
 from tasks.core.schemes import DTYPE_BYTES, TensorSpec
 
@@ -57,7 +58,7 @@ def write_checkpoint(
         "metadata": {"total_size": sum(piece.spec.nbytes for piece in pieces)},
         "weight_map": dict(sorted(weight_map.items())),
     }
-    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+    (folder / INDEX).write_text(indented_json(index))
 
 
 def _fill(pieces: Sequence[Piece], limit: int) -> list[list[Piece]]:

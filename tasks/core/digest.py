@@ -1,4 +1,4 @@
-"""Digests of files and of JSON values."""
+"""Digests of files and of JSON values, and the two ways JSON is written."""
 
 import hashlib
 import json
@@ -17,6 +17,19 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
+
+
+def indented_json(value: Any) -> str:
+    """JSON for people and programs, with a newline at its end; models become mappings.
+
+    Raises:
+        ValueError: a number is not finite, which JSON has no word for.
+    """
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
+
+
+def _plain(model: Any) -> Any:
+    return model.model_dump(mode="json")
 
 
 def sha256_json(value: Any) -> str:

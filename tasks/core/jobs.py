@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tasks.core import errors
+from tasks.core.digest import indented_json
 from tasks.core.errors import PermanentError, RoundhouseError
 from tasks.core.manifest import Frozen
 from tasks.core.process import Child
@@ -48,7 +49,7 @@ def run_job(
     scratch = scratch.resolve()
     for name in (RESULT, FAILURE):
         (scratch / name).unlink(missing_ok=True)
-    (scratch / JOB).write_text(job.model_dump_json(indent=2))
+    (scratch / JOB).write_text(indented_json(job))
     command = [sys.executable, "-m", module, str(scratch / JOB)]
     with Child(command, scratch / LOG, env=env, cwd=scratch) as child:
         try:
@@ -75,7 +76,7 @@ def serve(job: type[J], work: Callable[[J], Frozen]) -> int:
         traceback.print_exc()
         found = f"{type(error).__name__}: {error}"
         return _failed(path, PermanentError("the child process failed", found=found))
-    _put(path.with_name(RESULT), result.model_dump_json(indent=2))
+    _put(path.with_name(RESULT), indented_json(result))
     return 0
 
 

@@ -18,8 +18,8 @@ def refuse_secrets(paths: Iterable[Path], settings: Settings) -> None:
 
     Args:
         paths: files; safetensors are passed over.
-        settings: whose `SecretStr` values are looked for; those under 8 characters are not, since
-            they would be found by chance.
+        settings: whose `SecretStr` values and signing key are looked for; values under 8
+            characters are not, since they would be found by chance.
 
     Raises:
         CheckFailed: names the file and the setting, never the value.
@@ -29,6 +29,7 @@ def refuse_secrets(paths: Iterable[Path], settings: Settings) -> None:
         for name, value in settings
         if isinstance(value, SecretStr) and len(value.get_secret_value()) >= SHORTEST
     }
+    secrets |= _key_lines(settings.signing_key)
     for path in paths:
         if path.suffix not in BINARY and (found := _held(path, secrets)):
             raise CheckFailed(
@@ -36,6 +37,15 @@ def refuse_secrets(paths: Iterable[Path], settings: Settings) -> None:
                 expected="files without secrets",
                 remedy="find what wrote it there, delete the file, and change the secret",
             )
+
+
+def _key_lines(path: Path | None) -> dict[str, bytes]:
+    """The lines of a private key's file that hold the key, each a secret of its own."""
+    if path is None or not path.is_file():
+        return {}
+    lines = [line.strip() for line in path.read_bytes().splitlines()]
+    held = [line for line in lines if len(line) >= SHORTEST and not line.startswith(b"-----")]
+    return {f"signing_key (line {number})": line for number, line in enumerate(held, start=1)}
 
 
 def _held(path: Path, secrets: dict[str, bytes]) -> str:

@@ -31,7 +31,8 @@ class FileRecord(Frozen):
     @classmethod
     def _inside(cls, path: str) -> str:
         pure = PurePosixPath(path)
-        if pure.is_absolute() or ".." in pure.parts or "\\" in path or not pure.parts:
+        odd = "\\" in path or not path.isprintable()  # zero bytes and line ends among them
+        if pure.is_absolute() or ".." in pure.parts or odd or not pure.parts:
             msg = f"path must stay inside its folder, found {path!r}"
             raise ValueError(msg)
         return path

@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tasks.core.digest import sha256_json
 from tasks.core.errors import RecipeError
 from tasks.core.manifest import Frozen
+from tasks.core.plain_yaml import load_plain
 
 SHIPPED = Path(__file__).parent / "recipes"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -75,14 +75,15 @@ class Tuning(Frozen):
     """How AutoRound tunes the rounding.
 
     Attributes:
-        tuner: `autoround` is AutoRound's own SignRound, tensor for tensor.
+        tuner: `autoround` is AutoRound's own SignRound, tensor for tensor; `fused` is the same
+            algorithm with kernels of our own, several times as fast.
         iters: sign-gradient steps a block; 0 rounds to nearest.
         batch_size: calibration samples a step.
         seed: of the sampler.
         learning_rate: step of the rounding offsets; null is 1 / iters, as AutoRound has it.
     """
 
-    tuner: Literal["autoround"] = "autoround"
+    tuner: Literal["autoround", "fused"] = "autoround"
     iters: Annotated[int, Field(ge=0, le=10_000)] = 200
     batch_size: Count = 8
     seed: int = 42
@@ -114,12 +115,24 @@ class Limits(Frozen):
         mean_kl: most mean KL divergence, nats a token (top-k ids plus one tail bucket).
         perplexity_ratio: most perplexity of the candidate over the base's.
         top1_agreement: least share of positions whose likeliest token is the base's.
+        sure_agreement: the same, of positions where the base gives its likeliest token 90%.
+        stratum_kl: most mean KL divergence of any kind of text.
+        flips: most share of positions where just one of both predicts the token that stands there.
+        control_ratio: most KL divergence over that of weights rounded to nearest.
+        floor_kl: most mean KL of the base against itself; above it nothing can be measured.
+        gain: most that the candidate may seem better than the base, as a share of perplexity.
         size_ratio: most bytes of the release over the base's.
     """
 
     mean_kl: Positive
     perplexity_ratio: Annotated[float, Field(gt=1, allow_inf_nan=False)]
     top1_agreement: Share
+    sure_agreement: Share | None = None
+    stratum_kl: Positive | None = None
+    flips: Share | None = None
+    control_ratio: Positive | None = 1.0
+    floor_kl: Positive = 0.02
+    gain: Positive = 0.05
     size_ratio: Share = 0.5
 
 
@@ -128,16 +141,23 @@ class Validation(Frozen):
 
     Attributes:
         heldout: rows that calibration never sees; overlap is refused.
-        texts: how many of them are compared.
+        texts: how many of them are compared at first, as many of each kind as there are.
+        most_texts: how many at most, where the first leave it open; null is `texts`.
         tokens: tokens of each that are compared, at most.
         canaries: requests that must be answered: chat, image, tool call, reasoning.
         strict_canaries: also require the right answers; false for an untrained base.
+        arms: what is measured beside the candidate: `floor`, the base served again, and
+            `control`, its weights rounded to nearest.
+        second_engine: texts that plain transformers measures too, to tell damage of weights from
+            that of activations; 0 is none.
+        seed: of the bootstrap.
         serving: how base and candidate are served.
         limits: what the comparison must hold.
     """
 
     heldout: Source
     texts: Count = 64
+    most_texts: Count | None = None
     tokens: Annotated[int, Field(ge=16)] = 512
     canaries: tuple[Literal["chat", "image", "tool_call", "reasoning"], ...] = (
         "chat",
@@ -146,8 +166,16 @@ class Validation(Frozen):
         "reasoning",
     )
     strict_canaries: bool = True
+    arms: tuple[Literal["floor", "control"], ...] = ("floor", "control")
+    second_engine: Annotated[int, Field(ge=0)] = 0
+    seed: int = 42
     serving: Serving = Serving()
     limits: Limits
+
+    @property
+    def budget(self) -> int:
+        """Texts that are compared at most."""
+        return max(self.texts, self.most_texts or 0)
 
 
 class Recipe(Frozen):
@@ -190,6 +218,15 @@ class Recipe(Frozen):
     def digest(self) -> str:
         """Digest of everything that shapes the release; the description does not."""
         return sha256_json(self.model_dump(mode="json", exclude={"description"}))
+
+    @property
+    def shaping(self) -> str:
+        """Digest of what shapes the weights; keys at their defaults do not count.
+
+        So a key that a later version adds changes no recipe's digest.
+        """
+        judging = {"name", "description", "validation"}
+        return sha256_json(self.model_dump(mode="json", exclude=judging, exclude_defaults=True))
 
     def keeps(self, module: str) -> bool:
         """Whether a module stays unquantized."""
@@ -247,9 +284,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             remedy="name one of these",
         )
     try:
-        values = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not YAML", found=str(error)) from None
+        values = load_plain(path.read_text())
+    except ValueError as error:
+        raise RecipeError(f"{path} is not plain YAML", found=str(error)) from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} is not a recipe", expected="a mapping of keys to values")
     return values

@@ -1,8 +1,11 @@
 """The record of each stage: what the next stages and the release's card need to know of it."""
 
+from dataclasses import dataclass
 from typing import Literal
 
-from tasks.core.manifest import Frozen, StageRecord
+from tasks.core.manifest import FileRecord, Frozen, StageRecord
+from tasks.core.published import WEIGHTS
+from tasks.core.recipe import Recipe
 
 
 class Hardware(Frozen):
@@ -134,6 +137,7 @@ class QuantizeRecord(StageRecord):
         peak_vram: bytes; 0 without an accelerator.
         peak_ram: bytes of the child process.
         saturation: of image tokens, where the set has image samples.
+        reused: the release whose weights these are; empty if they were quantized for this one.
     """
 
     tuner: str
@@ -144,6 +148,7 @@ class QuantizeRecord(StageRecord):
     peak_vram: int
     peak_ram: int
     saturation: Saturation | None = None
+    reused: str = ""
 
 
 class ConvertRecord(StageRecord):
@@ -184,6 +189,10 @@ class Metrics(Frozen):
         mean_kl: nats a token.
         p99_kl: its 99th percentile over tokens.
         top1_agreement: share of positions whose likeliest token is the same.
+        sure_agreement: the same, of positions where the base gives its likeliest token 90%.
+        median_kl: its median over tokens.
+        flips: share of positions where just one of both has the token that stands there likeliest.
+        covered: share of the base's probability on ids whose probability both servers told.
     """
 
     k: int
@@ -195,26 +204,123 @@ class Metrics(Frozen):
     mean_kl: float
     p99_kl: float
     top1_agreement: float
+    sure_agreement: float | None = None
+    median_kl: float | None = None
+    flips: float | None = None
+    covered: float | None = None
+
+
+Verdict = Literal["ACCEPT", "REGRESSION", "INCONCLUSIVE", "ANOMALOUS", "INFEASIBLE"]
+
+
+class Measure(Frozen):
+    """One measure of the comparison, with its one-sided bounds and what they decide.
+
+    Attributes:
+        name: for people.
+        value: of the candidate against the base.
+        lower: bound below which the true value is not.
+        upper: bound above which it is not.
+        direction: which side of the limit is good.
+        limit: what the recipe requires.
+        decision: `holds`, `fails`, or `undecided`: the bounds enclose the limit.
+        detectable: smallest damage that is seen four times in five with these sources.
+        sources: texts it is measured on.
+        stratum: the kind of text; empty for all.
+    """
+
+    name: str
+    value: float
+    lower: float
+    upper: float
+    direction: Literal["at most", "at least"]
+    limit: float
+    decision: Literal["holds", "fails", "undecided"]
+    detectable: float
+    sources: int
+    stratum: str = ""
+
+
+class Stratum(Frozen):
+    """One kind of text: its texts and positions, and what was measured on them."""
+
+    name: str
+    texts: int
+    tokens: int
+    mean_kl: float
+    upper_kl: float
+    perplexity_ratio: float
+    top1_agreement: float
 
 
 class ValidateRecord(StageRecord):
     """Evidence for or against the release.
 
     Attributes:
-        verdict: ACCEPT, or REGRESSION.
+        verdict: ACCEPT; anything else is an error, not a record.
         checks: everything that was checked.
         metrics: the comparison.
+        measures: what of it has a limit, with bounds.
+        strata: the comparison by kind of text.
+        confidence: of each one-sided bound.
         kernel: the kernel that ran NVFP4, as vLLM names it.
         numerics: what that means for activations.
         engine: serving engine and version.
     """
 
-    verdict: Literal["ACCEPT", "REGRESSION"]
+    verdict: Verdict
     checks: tuple[Check, ...]
     metrics: Metrics
+    measures: tuple[Measure, ...] = ()
+    strata: tuple[Stratum, ...] = ()
+    confidence: float = 0.95
     kernel: str
     numerics: Literal["W4A4 native", "W4A4 emulated", "W4A16"]
     engine: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release that was made and validated: what each stage said, and its recipe."""
+
+    plan: PlanRecord
+    download: DownloadRecord
+    calibrate: CalibrateRecord
+    quantize: QuantizeRecord
+    convert: ConvertRecord
+    validate: ValidateRecord
+    recipe: Recipe
+
+    @property
+    def stages(self) -> tuple[StageRecord, ...]:
+        """The records in the order of the stages."""
+        return (
+            self.plan,
+            self.download,
+            self.calibrate,
+            self.quantize,
+            self.convert,
+            self.validate,
+        )
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Digests of what a publication is made from, by name.
+
+        The plan's digest is not among them: its files tell of the machine, which may change.
+        """
+        made = {record.stage: record.digest for record in self.stages[1:]}
+        return made | {"target": self.plan.target, "recipe": self.recipe.digest}
+
+    @property
+    def base_weights(self) -> list[FileRecord]:
+        """The base's shards."""
+        return [file for file in self.download.files if file.path.endswith(WEIGHTS)]
+
+    @property
+    def evidence(self) -> list[FileRecord]:
+        """What validation leaves that is published: everything but tensors."""
+        return [file for file in self.validate.files if not file.path.endswith(WEIGHTS)]
 
 
 class UploadRecord(StageRecord):

@@ -5,6 +5,7 @@ that the field already has (`HF_ENDPOINT`, `HF_TOKEN`, `AWS_ACCESS_KEY_ID`, …)
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,6 +18,12 @@ class Settings(BaseSettings):
 
     home: Path = Field(
         default=Path("var"), description="Where workspaces, logs and the embedded stack live."
+    )
+    workspace: str = Field(
+        default="",
+        pattern=r"^$|^s3://[^/]+/.+$",
+        description="S3 prefix through which machines without a disk in common share finished "
+        "stages, as in s3://bucket/workspace; the home is their cache then. Empty shares nothing.",
     )
     hub_endpoint: str = Field(
         default="",
@@ -51,6 +58,37 @@ class Settings(BaseSettings):
     archive: str = Field(
         default="s3://artifacts/releases", description="Where releases are archived."
     )
+    archive_storage_class: str = Field(
+        default="",
+        description="S3 storage class of archived weights, such as GLACIER_IR; empty for the "
+        "bucket's own. Everything else is small and stays where it is read at once.",
+    )
+    archive_lock: Literal["", "GOVERNANCE", "COMPLIANCE"] = Field(
+        default="",
+        description="S3 object lock mode of archived objects; the bucket must have been made with "
+        "object lock. Empty for none.",
+    )
+    archive_lock_days: int = Field(default=365, ge=1, description="How long the object lock holds.")
+    signing_key: Path | None = Field(
+        default=None,
+        description="Path of the private key that signs releases: EC P-256, PEM. Its file is a "
+        "secret.",
+    )
+    signing_key_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of the private key; empty for none."
+    )
+    verify_key: Path | None = Field(
+        default=None,
+        description="Path of the public key that releases are verified with, PEM; empty takes that "
+        "of the private key.",
+    )
+    watch_list: Path | None = Field(
+        default=None, description="The watch list, YAML; None takes watch.yaml in the home."
+    )
+    watch_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret of the Hub's webhook; without one no webhooks are taken.",
+    )
     private: bool = Field(
         default=True, description="Whether a target repository that is made is private."
     )
@@ -61,6 +99,11 @@ class Settings(BaseSettings):
     serve_port: int = Field(
         default=0, ge=0, le=65535, description="vLLM's port; 0 takes a free one."
     )
+
+    @property
+    def watch_path(self) -> Path:
+        """Where the watch list lies."""
+        return self.watch_list or self.home / "watch.yaml"
 
     @property
     def hub_url(self) -> str:

@@ -19,6 +19,7 @@ from tasks.core.manifest import relative_files
 from tasks.core.progress import Reporter
 from tasks.core.records import DownloadRecord, PlanRecord
 from tasks.core.workspace import Workspace
+from tasks.core.workspace_shared import Shared
 from tasks.download.wanted import left_out, wanted
 
 STAGE = "download"
@@ -26,7 +27,9 @@ AT_ONCE = 4
 REPORT_SECONDS = 2.0
 
 
-def run(plan: PlanRecord, *, hub: Hub, home: Path, reporter: Reporter) -> DownloadRecord:
+def run(
+    plan: PlanRecord, *, hub: Hub, home: Path, reporter: Reporter, shared: Shared | None = None
+) -> DownloadRecord:
     """Download the base, or hand out what was downloaded, verified.
 
     Args:
@@ -34,6 +37,7 @@ def run(plan: PlanRecord, *, hub: Hub, home: Path, reporter: Reporter) -> Downlo
         hub: where it is.
         home: root of the workspaces; releases of one commit share one download.
         reporter: is told how many bytes there are.
+        shared: what this machine has in common with others; None for nothing.
 
     Raises:
         BaseModelError: the base is gone, closed, or has no safetensors weights.
@@ -57,7 +61,7 @@ def run(plan: PlanRecord, *, hub: Hub, home: Path, reporter: Reporter) -> Downlo
         return {"base": plan.base, "commit": plan.commit}
 
     inputs = {"base": plan.base, "commit": plan.commit}
-    workspace = Workspace.of_base(home, plan.base, plan.commit)
+    workspace = Workspace.of_base(home, plan.base, plan.commit, shared)
     return workspace.run(STAGE, DownloadRecord, inputs, make)
 
 

@@ -9,12 +9,14 @@ from tasks.orchestration import PrefectReporter, stage_task
 def download(plan: PlanRecord) -> DownloadRecord:
     """Fetch the base at its pinned commit, every file verified."""
     from tasks.clients.hub import Hub
+    from tasks.clients.shared_workspace import shared_workspace
     from tasks.download import snapshot as stage
 
-    settings = Settings()
+    settings, reporter = Settings(), PrefectReporter("download")
     return stage.run(
         plan,
         hub=Hub.from_settings(settings),
         home=settings.home,
-        reporter=PrefectReporter("download"),
+        reporter=reporter,
+        shared=shared_workspace(settings, reporter),
     )

@@ -55,10 +55,18 @@ def look_at(repo: str, revision: str, hub: Hub, problems: Problems) -> Base | No
 def _config(repo: str, commit: str, hub: Hub) -> dict[str, Any]:
     try:
         config = json.loads(hub.read_small(repo, commit, CONFIG))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BaseModelError(f"{CONFIG} of {repo} is not JSON", found=str(error)) from None
     if not isinstance(config, dict):
         raise BaseModelError(f"{CONFIG} of {repo} is no mapping")
+    text = config.get("text_config", {})
+    length = text.get("max_position_embeddings") if isinstance(text, dict) else "no mapping"
+    if not (length is None or type(length) is int):
+        raise BaseModelError(
+            f"{CONFIG} of {repo} describes no text model",
+            expected="text_config as a mapping, with max_position_embeddings as a number",
+            found=f"{text!r:.120}",
+        )
     return config
 
 

@@ -1,9 +1,9 @@
 """A plan before it is written: its facts, as a record, as JSON and as a table."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 
+from tasks.core.digest import indented_json
 from tasks.core.recipe import Recipe, release_id
 from tasks.core.records import Estimate, Hardware
 from tasks.core.versions import RESULT_SHAPING, installed
@@ -64,9 +64,7 @@ class Draft:
     def json(self) -> str:
         """Facts, recipe and versions, for programs."""
         whole = {**self.facts, "recipe": self.recipe, "versions": installed(*RESULT_SHAPING)}
-        return (
-            json.dumps(whole, indent=2, default=lambda model: model.model_dump(mode="json")) + "\n"
-        )
+        return indented_json(whole)
 
     def markdown(self) -> str:
         """A table for people."""

@@ -1,7 +1,6 @@
 """What a release takes: bytes exactly, memory and hours from formulas fitted to measurements.
 
-The fitted points: AutoRound 0.16.1 (bare) on one block of gemma-4-31B's shape, H100, 200 iterations
-of 8 x 512 tokens: 40.6 s and a peak of 35.8 GB (0.13.0); and on a processor the figure of
+The fitted points are those of `tasks.plan.tuners`, and on a processor the figure of
 `tasks.plan.speed`. Everything else is extrapolated and may be off by half.
 """
 
@@ -15,18 +14,15 @@ from tasks.core.recipe import Recipe
 from tasks.core.records import Estimate, Hardware
 from tasks.core.schemes import WEIGHT, TensorSpec, quantized_modules, release_tensors
 from tasks.plan.speed import Speed, speed_of
+from tasks.plan.tuners import tuner_of
 
 BLOCK = re.compile(r".*?\.layers\.\d+(?=\.)")
-TRAVERSALS = 320
-"""Passes over a block's FP32 weights in one tuning step, read or written: 200 ms a step on an H100,
-less its matrix products, times its bandwidth, over the block's bytes."""
-VRAM_A_PARAMETER = 62
-"""Bytes of VRAM for each parameter of the block that is tuned: weight, offsets, gradient, best
-offsets, and what the eager fake-quantization keeps for autograd; from the measured peak."""
 FORWARDS = 4
 """Forward passes of the whole set through a block beside tuning: for two chains, twice each."""
 CHAINS = 3
 """Copies of the set's hidden states at once: full precision, quantized, and the next."""
+SHARD = 1 << 30
+"""Most of the output that waits in host memory to be written."""
 RUNTIME = 4e9
 """Bytes of host memory for Python, torch and the device's libraries."""
 NETWORK = 100e6
@@ -95,11 +91,13 @@ def chain_bytes(hidden: int, recipe: Recipe) -> int:
 def vram(largest: int, hidden: int, recipe: Recipe) -> int:
     """Peak bytes on the accelerator while the largest block is tuned.
 
-    62 bytes a parameter of the block, the set's hidden states, and some 40 BF16 activations of the
-    hidden size for each token of a step (the feed-forward layer's being four times as wide).
+    The tuner's bytes a parameter of the block, the set's hidden states, and some 40 BF16
+    activations of the hidden size for each token of a step (the feed-forward layer's being four
+    times as wide).
     """
     step = recipe.tuning.batch_size * recipe.calibration.seqlen
-    return VRAM_A_PARAMETER * largest + chain_bytes(hidden, recipe) + step * hidden * 40 * 2
+    held = tuner_of(recipe.tuning).bytes_a_parameter * largest
+    return held + chain_bytes(hidden, recipe) + step * hidden * 40 * 2
 
 
 def ram(
@@ -107,16 +105,15 @@ def ram(
 ) -> int:
     """Peak bytes of host memory.
 
-    With an accelerator the blocks are streamed from the shards: what stays is the rest of the base
-    and a few blocks, or the whole base where image tokens are measured. Without one the model is
-    held in FP32, and the block is tuned in host memory too.
+    With an accelerator the blocks are streamed from the shards: what stays is the rest of the base,
+    a few blocks, the set's hidden states and a shard of the output. Without one the model may have
+    to be held in FP32, and the block is tuned in host memory too.
     """
     if not hardware.gpu:
-        held = 2 * base + VRAM_A_PARAMETER * largest + 2 * chain_bytes(hidden, recipe)
-    elif recipe.calibration.image_samples:
-        held = base + chain_bytes(hidden, recipe)
+        tuned = tuner_of(recipe.tuning).bytes_a_parameter * largest
+        held = 2 * base + tuned + 2 * chain_bytes(hidden, recipe)
     else:
-        held = base - packed + 4 * 2 * largest + chain_bytes(hidden, recipe)
+        held = base - packed + 4 * 2 * largest + chain_bytes(hidden, recipe) + SHARD
     return int(held + RUNTIME)
 
 
@@ -136,7 +133,8 @@ def step_seconds(parameters: int, recipe: Recipe, speed: Speed) -> float:
     """
     tokens = recipe.tuning.batch_size * recipe.calibration.seqlen
     products = 6 * parameters * tokens / speed.rate
-    return products + TRAVERSALS * 4 * parameters / speed.bandwidth
+    traversals = tuner_of(recipe.tuning).traversals
+    return products + traversals * 4 * parameters / speed.bandwidth
 
 
 def block_seconds(parameters: int, recipe: Recipe, speed: Speed) -> float:

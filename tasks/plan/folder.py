@@ -27,7 +27,7 @@ def look_in(folder: Path) -> Base:
     try:
         config = json.loads((folder / CONFIG).read_text())
         tensors = _listed(folder) if (folder / LISTED).is_file() else Checkpoint(folder).tensors
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BaseModelError(
             f"{folder} is no base model",
             expected=f"config.json, and safetensors shards or {LISTED}",

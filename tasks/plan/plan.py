@@ -16,6 +16,7 @@ from tasks.core.recipe import Recipe
 from tasks.core.records import Estimate, Hardware, PlanRecord
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
+from tasks.core.workspace_shared import Shared
 from tasks.plan import base as bases
 from tasks.plan import data, machine
 from tasks.plan.draft import Draft
@@ -40,6 +41,7 @@ def run(
     home: Path,
     reporter: Reporter,
     hardware: Hardware | None = None,
+    shared: Shared | None = None,
 ) -> PlanRecord:
     """Plan a release, or refuse it with everything that stands in the way.
 
@@ -54,6 +56,7 @@ def run(
         home: root of the workspaces.
         reporter: is told how far it is.
         hardware: of the machine that quantizes; this machine where not given.
+        shared: what this machine has in common with others; None for nothing.
 
     Raises:
         InputError: base, recipe, target or bucket cannot be used as asked.
@@ -73,12 +76,15 @@ def run(
     with problems:
         if store is not None:
             store.check_writable(settings.archive)
+    with problems:
+        if store is not None and settings.workspace:
+            store.check_writable(settings.workspace)
     problems.extend(machine.missing_programs(settings))
     estimate = _estimate(seen, recipe, hardware, home, problems)
     problems.raise_any()
     assert seen is not None and estimate is not None  # noqa: S101, PT018 - else there was a problem
     draft = Draft(seen, target, recipe, sources, hardware, estimate)
-    record = _written(draft, home, started)
+    record = _written(draft, home, shared, started)
     reporter.update(1.0, _summary(record))
     return record
 
@@ -113,7 +119,7 @@ def _present(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _written(draft: Draft, home: Path, started: float) -> PlanRecord:
+def _written(draft: Draft, home: Path, shared: Shared | None, started: float) -> PlanRecord:
     """The plan's record.
 
     Files and digest stay those of the first plan, so that a plan made again on another machine does
@@ -125,7 +131,7 @@ def _written(draft: Draft, home: Path, started: float) -> PlanRecord:
         (folder / TABLE).write_text(draft.markdown())
         return draft.facts
 
-    workspace = Workspace.of_release(home, draft.release_id)
+    workspace = Workspace.of_release(home, draft.release_id, shared)
     record = workspace.run(STAGE, PlanRecord, draft.inputs, make)
     seconds = round(time.monotonic() - started, 3)
     now = {"hardware": draft.hardware, "estimate": draft.estimate, "seconds": seconds}

@@ -11,9 +11,10 @@ def plan(base: str, revision: str, recipe: Recipe, target: str) -> PlanRecord:
     """Refuse early what cannot work, and say what the release will take."""
     from tasks.clients.hub import Hub
     from tasks.clients.s3 import Store
+    from tasks.clients.shared_workspace import shared_workspace
     from tasks.plan import plan as stage
 
-    settings = Settings()
+    settings, reporter = Settings(), PrefectReporter("plan")
     return stage.run(
         base,
         revision=revision,
@@ -23,5 +24,6 @@ def plan(base: str, revision: str, recipe: Recipe, target: str) -> PlanRecord:
         store=Store.from_settings(settings),
         settings=settings,
         home=settings.home,
-        reporter=PrefectReporter("plan"),
+        reporter=reporter,
+        shared=shared_workspace(settings, reporter),
     )

@@ -121,21 +121,33 @@ def test_the_server_refuses_bytes_that_changed_on_the_way(
     store, path = s3_server.store(), a_file(tmp_path, LARGE)
     was = Digests.of_file(path)
     path.write_bytes(b"x" + path.read_bytes()[1:])
+    whole = Address.parse(f"{uri}/f")
     with pytest.raises(ClientError):
-        store._multipart.put(store._client, Address.parse(f"{uri}/f"), path, was, lambda _: None)
+        store._multipart.put(
+            store._client,
+            whole,
+            path,
+            was.sha256,
+            lambda: was,
+            {},
+            lambda _: None,
+        )
     with pytest.raises(ClientError):
-        store._put(Address.parse(f"{uri}/g"), b"other", was)
+        store._put(Address.parse(f"{uri}/g"), b"other", was, {})
     assert list(store.list(uri)) == []
 
 
 def test_a_file_that_changed_since_its_record_is_not_sent(
     s3_server: S3Server, uri: str, tmp_path: Path
 ) -> None:
-    """The recorded sha256 is compared before anything is sent."""
+    """The recorded sha256 is compared before there is an object; no part of one is left."""
     store = s3_server.store()
-    with counted(store) as sent, pytest.raises(IntegrityError, match="since it was recorded"):
-        store.put_file(a_file(tmp_path, 9), f"{uri}/f", sha256="0" * 64)
-    assert sent == []
+    for size in (9, LARGE):
+        with counted(store) as sent, pytest.raises(IntegrityError, match="since it was recorded"):
+            store.put_file(a_file(tmp_path, size), f"{uri}/f", sha256="0" * 64)
+        assert not {"PutObject", "CompleteMultipartUpload"} & set(sent)
+    bucket, prefix = "artifacts", Address.parse(uri).key
+    assert "Uploads" not in s3_server.client().list_multipart_uploads(Bucket=bucket, Prefix=prefix)
 
 
 def test_a_changed_object_is_named_and_leaves_no_file(

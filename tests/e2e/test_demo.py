@@ -47,7 +47,7 @@ def _made(demo: Demo) -> dict[str, int]:
     return {
         str(path.relative_to(release)): path.stat().st_mtime_ns
         for stage in STAGES
-        for path in release.glob(f"{stage}*/**/*")
+        for path in release.glob(f"**/{stage}*/**/*")
         if ".lock" not in path.name
     }
 

@@ -4,42 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.command import NOWHERE, ROOT, roundhouse
 from tests.conftest import HubServer, free_port
 from tests.small_base import base_files
 
-ROOT = Path(__file__).parents[2]
 FIXTURE = ROOT / "tests" / "fixtures" / "gemma-4-31b-it"
-NOWHERE = "http://127.0.0.1:9/api"
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command did."""
-
-    status: int
-    out: str
-    err: str
-
-
-def roundhouse(*arguments: str, **env: str) -> Said:
-    """Run the command in a process of its own, far from any stack."""
-    given = {"PREFECT_API_URL": NOWHERE, "COLUMNS": "200", "HF_HUB_DISABLE_XET": "1"} | env
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", *arguments],
-        env=os.environ | given,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Said(done.returncode, done.stdout, done.stderr)
 
 
 def test_the_reference_release_is_planned_from_its_headers() -> None:

@@ -99,7 +99,7 @@ def _config(hub: Hub, files: Manifest) -> dict[str, Any] | None:
     text = small_text(hub, files.get("config.json"))
     try:
         config = json.loads(text) if text is not None else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(config, dict):
         return None

@@ -1,0 +1,1 @@
+"""Commands of `roundhouse`, a module each; `flows.cli` registers them."""

@@ -1,0 +1,45 @@
+"""When the deployed watcher looks: on its schedule, and when it is given a hint."""
+
+from datetime import timedelta
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.schedules import IntervalSchedule
+
+from flows.follow import server_errors
+
+NAME = "watch/default"
+SCHEDULE = "look"
+"""Deployment and schedule in prefect.yaml."""
+
+
+def reschedule(seconds: int) -> None:
+    """Let the deployed watcher look every so many seconds; 0 pauses it.
+
+    Raises:
+        MachineError: it is not deployed.
+        TransientError: the server does not answer.
+    """
+    with get_client(sync_client=True) as client, server_errors(client, NAME):
+        deployment = client.read_deployment_by_name(NAME)
+        (schedule,) = (s for s in deployment.schedules if s.slug == SCHEDULE)
+        if seconds:
+            times = IntervalSchedule(interval=timedelta(seconds=seconds))
+            client.update_deployment_schedule(
+                deployment.id, schedule.id, active=True, schedule=times
+            )
+        else:
+            client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+
+
+def hint(commit: str) -> None:
+    """Have the deployed watcher look now; one look a commit.
+
+    Raises:
+        MachineError: it is not deployed.
+        TransientError: the server does not answer.
+    """
+    with get_client(sync_client=True) as client, server_errors(client, NAME):
+        deployment = client.read_deployment_by_name(NAME)
+        client.create_flow_run_from_deployment(
+            deployment.id, idempotency_key=f"hint-{commit}", tags=["hint"]
+        )

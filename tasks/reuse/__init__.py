@@ -1,0 +1,1 @@
+"""Take the calibration set and the quantized weights of an archived release."""

@@ -1,0 +1,1 @@
+"""Look at bases upstream: what changed, and what that asks for."""
