@@ -34,7 +34,7 @@ LIGHT = {
     "tuning.iters": 0,
     "calibration.nsamples": 8,
     "calibration.image_samples": 2,
-    "calibration.seqlen": 64,
+    "calibration.seqlen": 96,
     "validation.texts": 2,
     "validation.tokens": 32,
     "validation.canaries": [],
@@ -48,6 +48,7 @@ LIGHT = {
         "top1_agreement": 0.0,
         "control_ratio": None,
         "gain": 10.0,
+        "size_ratio": 1.0,
     },
 }
 EVERY = "10"
