@@ -16,7 +16,7 @@ from typing import Any
 from prefect.client.orchestration import get_client
 
 from infra.local.layout import ROOT
-from infra.local.pools import POOLS, TEMPLATES, keep_automation, keep_pool, zombies
+from infra.local.pools import POOLS, TEMPLATES, keep_all
 
 TYPES = ("process", "docker", "kubernetes")
 
@@ -46,11 +46,9 @@ def bootstrap(kind: str, gpus: int, images: dict[str, str]) -> None:
         gpus: runs of the pool `gpu` at once, over all its workers.
         images: of the runs, by pool.
     """
-    limits = {"cpu": None, "gpu": gpus}
+    templates = {pool: template(pool, kind, images.get(pool, "")) for pool in POOLS}
     with get_client(sync_client=True) as client:
-        for pool in POOLS:
-            keep_pool(client, pool, kind, template(pool, kind, images.get(pool, "")), limits[pool])
-        keep_automation(client, zombies())
+        keep_all(client, kind, templates, gpus)
 
 
 def deploy(project: Path = ROOT) -> None:

@@ -42,13 +42,27 @@ def prepare(api: str, gpus: int, folder: Path) -> None:
         gpus: runs that the machine's GPUs take at once.
         folder: in which runs work.
     """
-    limits = {"cpu": None, "gpu": gpus}
+    templates = {n: local_template(TEMPLATES / f"{n}-process.json", folder) for n in POOLS}
     with SyncPrefectClient(api=api) as client:
-        for name in POOLS:
-            template = local_template(TEMPLATES / f"{name}-process.json", folder)
-            keep_pool(client, name, "process", template, limits[name])
-        for automation in (zombies(), *notices(client)):
-            keep_automation(client, automation)
+        keep_all(client, "process", templates, gpus)
+
+
+def keep_all(
+    client: SyncPrefectClient, kind: str, templates: dict[str, dict[str, Any]], gpus: int
+) -> None:
+    """Make what a server needs before deployments, or change what differs.
+
+    Args:
+        client: of the server.
+        kind: type of the pools.
+        templates: base job template by pool.
+        gpus: runs of the pool `gpu` at once.
+    """
+    limits = {"cpu": None, "gpu": gpus}
+    for name, template in templates.items():
+        keep_pool(client, name, kind, template, limits[name])
+    for automation in (zombies(), *notices(client)):
+        keep_automation(client, automation)
 
 
 def keep_pool(

@@ -6,12 +6,16 @@ processes that read the same state one changes it and the other learns that it c
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from tasks.clients.s3 import MISSING, Store
 from tasks.clients.s3_errors import error_code, translated
 from tasks.clients.s3_objects import Address, Digests
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 OVERTAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", *MISSING})
 """Somebody else wrote, is writing, or deleted the object."""
@@ -34,15 +38,20 @@ class StateStore(Store):
         Raises:
             StoreError, StoreUnavailable: S3 refused or did not answer.
         """
+        held = self._held(uri)
+        return held[0] if held else Kept()
+
+    def _held(self, uri: str) -> tuple[Kept, "GetObjectOutputTypeDef"] | None:
+        """What an object holds, and all that the server said of it; None where there is none."""
         address = Address.parse(uri)
         with translated(f"reading {address}"):
             try:
                 answer = self._client.get_object(Bucket=address.bucket, Key=address.key)
             except ClientError as error:
                 if error_code(error) in MISSING:
-                    return Kept()
+                    return None
                 raise
-            return Kept(answer["Body"].read(), answer["ETag"])
+            return Kept(answer["Body"].read(), answer["ETag"]), answer
 
     def change(self, uri: str, data: bytes, etag: str) -> Kept | None:
         """Write on top of what was read.

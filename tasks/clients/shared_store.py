@@ -11,15 +11,13 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from tasks.clients.s3 import MISSING
 from tasks.clients.s3_errors import error_code, translated
 from tasks.clients.s3_objects import Address
-from tasks.clients.s3_state import Kept, StateStore
+from tasks.clients.s3_state import OVERTAKEN, Kept, StateStore
 from tasks.core.errors import StoreError
 
 CHUNK = 1 << 20
 DELETED_AT_ONCE = 1000
-GONE_OR_OTHER = frozenset({"PreconditionFailed", "ConditionalRequestConflict", *MISSING})
 
 
 class Aged(NamedTuple):
@@ -54,16 +52,8 @@ class SharedStore(StateStore):
         Raises:
             StoreError, StoreUnavailable: S3 refused or did not answer.
         """
-        address = Address.parse(uri)
-        with translated(f"reading {address}"):
-            try:
-                answer = self._client.get_object(Bucket=address.bucket, Key=address.key)
-            except ClientError as error:
-                if error_code(error) in MISSING:
-                    return None
-                raise
-            kept = Kept(answer["Body"].read(), answer["ETag"])
-        return Aged(kept, _age(answer["LastModified"], answer))
+        held = self._held(uri)
+        return Aged(held[0], _age(held[1]["LastModified"], held[1])) if held else None
 
     def pieces(self, uri: str, start: int) -> Iterator[bytes]:
         """The bytes of an object from `start` on, unverified: whoever reads them has a digest.
@@ -107,7 +97,7 @@ class SharedStore(StateStore):
                     **({"IfMatch": etag} if etag else {}),  # type: ignore[arg-type]
                 )
             except ClientError as error:
-                if error_code(error) not in GONE_OR_OTHER:
+                if error_code(error) not in OVERTAKEN:
                     raise
 
     def delete_below(self, uri: str, paths: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 LARGEST = 1 << 18
 """Characters."""
@@ -49,3 +50,11 @@ def load_plain(text: str) -> Any:
         return yaml.load(text, PlainLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from None
+
+
+def mistakes(error: ValidationError) -> str:
+    """What a model found wrong in a file's values: each key, why, and what stood there."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e.get('input')!r:.80})"
+        for e in error.errors(include_url=False, include_context=False)
+    )

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from tasks.core.digest import sha256_json
 from tasks.core.errors import RecipeError
 from tasks.core.manifest import Frozen
-from tasks.core.plain_yaml import load_plain
+from tasks.core.plain_yaml import load_plain, mistakes
 
 SHIPPED = Path(__file__).parent / "recipes"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -264,14 +264,10 @@ def parse_recipe(values: Any, source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e.get('input')!r:.80})"
-            for e in error.errors(include_url=False, include_context=False)
-        ]
         raise RecipeError(
             f"recipe {source} is not valid",
             expected="the keys and values of docs/reference/recipes.md",
-            found="; ".join(lines),
+            found=mistakes(error),
             remedy="mend the named keys",
         ) from None
 

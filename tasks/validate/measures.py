@@ -158,6 +158,8 @@ def _measure(criterion: Criterion, stratum: str, decision: Decision, confidence:
     if criterion.name == PERPLEXITY:
         values = tuple(math.exp(min(value, 50.0)) for value in values)  # type: ignore[assignment]
     value, lower, upper, limit = values
+    if criterion.direction == "at least":
+        upper = min(upper, criterion.lossless)  # no share is above 1, whatever the pivots say
     return Measure(
         name=criterion.name,
         value=value,

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tasks.core.errors import InputError
 from tasks.core.manifest import Frozen
-from tasks.core.plain_yaml import load_plain
+from tasks.core.plain_yaml import load_plain, mistakes
 from tasks.core.recipe import Recipe, load_recipe, shipped_recipes
 
 REPO = r"^[\w.-]+/[\w.-]+$"
@@ -133,14 +133,10 @@ def load_watch_list(path: Path) -> WatchList:
     try:
         found = WatchList.model_validate(load_plain(path.read_text()) or {})
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e.get('input')!r:.80})"
-            for e in error.errors(include_url=False, include_context=False)
-        ]
         raise InputError(
             f"the watch list {path} is not valid",
             expected="the keys of docs/how-to/watch.md",
-            found="; ".join(lines),
+            found=mistakes(error),
             remedy="mend the named keys",
         ) from None
     except ValueError as error:  # a ValidationError is one too, so this comes last

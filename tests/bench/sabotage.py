@@ -3,15 +3,17 @@
 Each seed calibrates a candidate of the trained demo base on other rows and is judged on other
 held-out texts; each kind of sabotage is done to that candidate. Static checks are the gate's own;
 distributions come from plain transformers in float32 with weights decoded and activations rounded
-by `tasks.kernels`, decisions from the gate's own statistics. Canaries need a server and are left
-out, so nothing here is caught by them.
+by `tasks.kernels`, decisions from the gate's own statistics. The control is made as the gate makes
+it, from the candidate's folder: of an honest candidate, which is rounded to nearest here, it is the
+same checkpoint, and a sabotaged one hands it the scales of its activations. Canaries need a server
+and are left out, so nothing here is caught by them.
 """
 
 import json
 import random
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from infra.local.base_model import layout
@@ -28,35 +29,23 @@ from infra.local.base_model.build import build_trained
 from tasks.convert.convert import build as convert
 from tasks.core.checkpoint import Checkpoint
 from tasks.core.progress import Silent
-from tasks.core.schemes import E2M1_MAX, E4M3_MAX, packed_tensors
-from tasks.kernels.nvfp4 import Packed, decode, encode, pack, unpack
+from tasks.core.schemes import E2M1_MAX, E4M3_MAX
+from tasks.kernels.nvfp4 import Packed, decode
 from tasks.kernels.reference import quantize_input
 from tasks.validate.compare import compare
+from tasks.validate.control import Job
+from tasks.validate.control_worker import round_to_nearest
 from tasks.validate.lint import static_checks
 from tasks.validate.logprobs import TextLogprobs
 from tasks.validate.measures import judge
 from tasks.validate.packed import packed_modules
 from tasks.validate.statistics.decide import verdict
 from tasks.validate.tokens import FEWEST_SCORED, HeldoutText, stratum_of
-from tests.fake_release import RECIPE, load_stored, make_output, store
+from tests.bench.sabotages import KINDS, change, read
+from tests.fake_release import RECIPE, make_output
 
 TEXTS, LENGTH, CALIBRATION, K = 100, 160, 12, 20
 BATCH = 20
-Tensors = dict[str, torch.Tensor]
-Sabotage = Callable[[Path, random.Random], None]
-
-
-def read(folder: Path) -> Tensors:
-    """All tensors of a checkpoint."""
-    return {n: t for path in folder.glob("*.safetensors") for n, t in load_file(path).items()}
-
-
-def change(folder: Path, changed: Tensors) -> None:
-    """Replace tensors where they lie."""
-    for path in folder.glob("*.safetensors"):
-        tensors = load_file(path)
-        tensors |= {name: changed[name].contiguous() for name in tensors if name in changed}
-        save_file(tensors, path, metadata={"format": "pt"})
 
 
 class Engine:
@@ -173,18 +162,19 @@ class Bench:
         with self.engine.wearing(candidate):
             return self.engine.measure([self.texts[n] for n in chosen])
 
-    def verdict(
-        self, candidate: Path, chosen: Sequence[int], control: Sequence[TextLogprobs]
-    ) -> str:
+    def verdict(self, candidate: Path, chosen: Sequence[int]) -> str:
         """The gate's: static checks, then the last look at the chosen texts."""
         checks = static_checks(candidate, self.base, recipe=RECIPE, reporter=Silent())
         if broken := [check.name for check in checks if not check.passed]:
             return f"REGRESSION ({broken[0]})"
+        control = candidate.with_name("control")
+        shutil.rmtree(control, ignore_errors=True)
+        round_to_nearest(Job(base=self.base, candidate=candidate, output=control))
         comparison = compare(
             [self.known[n] for n in chosen],
             self.measured(candidate, chosen),
             [self.texts[n].stratum for n in chosen],
-            control=control,
+            control=self.measured(control, chosen),
         )
         judged = judge(
             comparison.texts, RECIPE.validation.limits, seed=42, confidence=0.975, budget=TEXTS
@@ -222,103 +212,6 @@ def _texts(tokenizer: Any, name: str) -> list[HeldoutText]:
     return texts
 
 
-def swap_scales(folder: Path, rng: random.Random) -> None:
-    """The scales of one block's gate and up projections change places."""
-    tensors = read(folder)
-    gate = rng.choice([n for n in tensors if n.endswith("gate_proj.weight_scale")])
-    up = gate.replace("gate_proj", "up_proj")
-    change(folder, {gate: tensors[up], up: tensors[gate]})
-
-
-def scale_activations(folder: Path, _: random.Random) -> None:
-    """Every scale of activations is four times what it should be: large values are cut off."""
-    tensors = read(folder)
-    change(folder, {n: t * 4 for n, t in tensors.items() if n.endswith("input_global_scale")})
-
-
-def one_bit_less(folder: Path, _: random.Random) -> None:
-    """Every second code is not used: three bits a weight."""
-    tensors = read(folder)
-    changed = {}
-    for name, tensor in tensors.items():
-        if name.endswith("weight_packed"):
-            codes = unpack(tensor)
-            changed[name] = pack((codes & 8) | ((codes & 7) + 1).clamp_max(7) // 2 * 2)
-    change(folder, changed)
-
-
-def garbage_rounding(folder: Path, rng: random.Random) -> None:
-    """Codes of one block are rounded up or down by chance."""
-    tensors = read(folder)
-    names = [n for n in tensors if n.endswith("weight_packed")]
-    block = rng.choice(names).partition(".layers.")[2].partition(".")[0]
-    draw = torch.Generator().manual_seed(rng.randrange(1 << 30))
-    changed = {}
-    for name in names:
-        if f".layers.{block}." in name:
-            codes = unpack(tensors[name])
-            step = torch.randint(-1, 2, codes.shape, generator=draw)
-            size = ((codes & 7).int() + step).clamp(0, 7).to(torch.uint8)
-            changed[name] = pack((codes & 8) | size)
-    change(folder, changed)
-
-
-def unequal_fused(folder: Path, rng: random.Random) -> None:
-    """One query projection has a global scale of its own."""
-    tensors = read(folder)
-    name = rng.choice([n for n in tensors if n.endswith("q_proj.weight_global_scale")])
-    change(folder, {name: tensors[name] * 1.5})
-
-
-def _pack_too(folder: Path, wanted: Callable[[str], bool], rng: random.Random) -> None:
-    """Quantize one more tensor that the recipe keeps."""
-    stored = load_stored(folder)
-    name = rng.choice([n for n, (spec, _) in stored.items() if wanted(n) and len(spec.shape) == 2])
-    spec, raw = stored.pop(name)
-    weight = torch.frombuffer(bytearray(raw), dtype=torch.bfloat16).reshape(spec.shape)
-    packed, module = encode(weight), name.removesuffix(".weight")
-    parts = (*packed, torch.tensor([1.0]))
-    for (full, kind), part in zip(packed_tensors(module, *spec.shape).items(), parts, strict=True):
-        stored[full] = kind, part.contiguous().view(torch.uint8).numpy().tobytes()
-    store(folder, stored)
-
-
-def _append(name: str, words: str) -> Sabotage:
-    def sabotage(folder: Path, _: random.Random) -> None:
-        path = folder / name
-        path.write_text(path.read_text() + words)
-
-    return sabotage
-
-
-def _replace(name: str, old: str, new: str) -> Sabotage:
-    def sabotage(folder: Path, _: random.Random) -> None:
-        text = (folder / name).read_text()
-        assert old in text
-        (folder / name).write_text(text.replace(old, new))
-
-    return sabotage
-
-
-TEMPLATE = "chat_template.jinja"
-KINDS: dict[str, Sabotage] = {
-    "one layer's scales swapped": swap_scales,
-    "activation scales off by 4": scale_activations,
-    "one bit less": one_bit_less,
-    "one block of garbage rounding": garbage_rounding,
-    "a fused global scale unequal": unequal_fused,
-    "vision tower quantized": partial(
-        lambda folder, rng: _pack_too(folder, lambda n: "vision_tower" in n and "proj" in n, rng)
-    ),
-    "lm_head (tied embedding) quantized": partial(
-        lambda folder, rng: _pack_too(folder, lambda n: n.endswith("embed_tokens.weight"), rng)
-    ),
-    "chat template drifted": _append(TEMPLATE, " "),
-    "tool-call format broken": _replace(TEMPLATE, "tool_call", "toolcall"),
-    "a tokenizer file changed": _replace("tokenizer.json", '"version"', '"versions"'),
-}
-
-
 def _rng(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - choices, not secrets
 
@@ -333,13 +226,12 @@ def run(folder: Path, seeds: int) -> dict[str, list[str]]:
             shutil.rmtree(stale, ignore_errors=True)
         bench.honest(honest, _rng(seed))
         chosen = _rng(seed).sample(range(len(bench.texts)), TEXTS)
-        control = bench.measured(honest, chosen)
-        table["honest"].append(bench.verdict(honest, chosen, control))
+        table["honest"].append(bench.verdict(honest, chosen))
         _say(f"{seed} honest: {table['honest'][-1]}")
         for kind, sabotage in KINDS.items():
             shutil.copytree(honest, bad)
             sabotage(bad, _rng(seed))
-            table[kind].append(bench.verdict(bad, chosen, control))
+            table[kind].append(bench.verdict(bad, chosen))
             shutil.rmtree(bad)
             _say(f"{seed} {kind}: {table[kind][-1]}")
         (folder / "table.json").write_text(json.dumps(table, indent=1))

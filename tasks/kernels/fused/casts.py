@@ -36,12 +36,12 @@ def _cast(
     peak = tl.load(peak_at).to(tl.float32, bitcast=True)
     peak = tl.where(peak == 0, 1.0, peak)
     x = tl.load(x_at + row * cols + col, mask=here, other=0.0).to(tl.float32)
-    eight = to_e4m3(x * (E4M3_MAX / peak)).to(turned_at.dtype.element_ty)
+    eight = to_e4m3(x * tl.div_rn(E4M3_MAX, peak)).to(turned_at.dtype.element_ty)
     tl.store(turned_at + col * rows + row, eight, mask=here)
     if PLAIN:
         tl.store(plain_at + row * cols + col, eight, mask=here)
     if tl.program_id(0) == 0:
-        tl.store(scale_at, peak / E4M3_MAX)
+        tl.store(scale_at, tl.div_rn(peak, E4M3_MAX))
 
 
 class Cast(NamedTuple):
