@@ -3,7 +3,7 @@
 import importlib
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -41,6 +41,20 @@ def select(device: torch.device, gradient_precision: str = "bf16") -> Kernels:
     if device.type == "cpu" and available():
         return Native()
     return Eager()
+
+
+def make_ready(device: torch.device, gradient_precision: str) -> None:
+    """Begin to compile what first use would wait for, in a thread; nothing where nothing would."""
+    if device.type == "cuda":
+        with suppress(ImportError):
+            importlib.import_module("tasks.kernels.fused.warm").start(device, gradient_precision)
+
+
+def wait_ready(device: torch.device) -> None:
+    """Wait for what `make_ready` began."""
+    if device.type == "cuda":
+        with suppress(ImportError):
+            importlib.import_module("tasks.kernels.fused.warm").wait()
 
 
 def pace_of(kernels: Kernels, device: torch.device) -> Pace:

@@ -19,13 +19,16 @@ from typing import Any
 
 import torch
 
+from tasks.kernels.select import make_ready
 from tests.bench.gpu_base import FULL, GEMMA_4_31B, SLIDING, TINY, build, layers
-from tests.bench.gpu_split import limit, rates, tiles
+from tests.bench.gpu_split import PARTS, limit, rates, tiles
 from tests.bench.machine import machine
 
 KINDS = (SLIDING, FULL, SLIDING, FULL)
 FIRST = ["bf16", "bare", "fp8"]
-SECOND = ["bf16", "fp8", "host", "host fp8", "profile", "profile fp8"]
+SECOND = ["bf16", "fp8", "host", "host fp8", "memory host", "profile", "profile fp8"]
+PLAN = [FIRST, FIRST, SECOND, SECOND]
+PARTS_SHOWN = (*PARTS, "rest")
 SECONDS = 430.0
 """After which no further run begins."""
 HEADER = (
@@ -39,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="takes the results")
     parser.add_argument("--tiny", action="store_true", help="small blocks, few iterations")
+    parser.add_argument("--runs", help="of each block, as in `bf16,bare;bf16`; all without")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -46,7 +50,8 @@ def main() -> None:
     write = partial(_write, chosen.folder, result)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as scratch:
-        _measure(Path(scratch), result, write, begun + SECONDS, tiny=chosen.tiny)
+        plan = [each.split(",") for each in chosen.runs.split(";")] if chosen.runs else PLAN
+        _measure(Path(scratch), result, write, plan, begun + SECONDS, tiny=chosen.tiny)
     _ceilings(result, device, tiny=chosen.tiny)
     result["seconds"] = time.monotonic() - begun
     write()
@@ -54,7 +59,13 @@ def main() -> None:
 
 
 def _measure(
-    scratch: Path, result: dict[str, Any], write: Any, deadline: float, *, tiny: bool
+    scratch: Path,
+    result: dict[str, Any],
+    write: Any,
+    plan: list[list[str]],
+    deadline: float,
+    *,
+    tiny: bool,
 ) -> None:
     from auto_round import AutoRound
 
@@ -62,6 +73,7 @@ def _measure(
     from tests.bench.side_by_side import Done
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    make_ready(device, "fp8")  # as the worker does, while the base is not there yet
     samples, tokens, batch, iterations = (4, 32, 2, 6) if tiny else (64, 512, 8, 200)
     build(scratch / "base", TINY if tiny else GEMMA_4_31B, KINDS, device)
     _say("the base is built")
@@ -73,7 +85,7 @@ def _measure(
         "samples": samples, "tokens": tokens, "batch": batch, "iterations": iterations,
     }  # fmt: skip
     config = MeasuredConfig(
-        rows=result["runs"], plan=[FIRST, FIRST, SECOND, SECOND], written=write,
+        rows=result["runs"], plan=plan, written=write,
         deadline=deadline, iters=iterations, seed=42,
     )  # fmt: skip
     compressor = AutoRound(
@@ -114,20 +126,42 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
 
 
 def table(result: dict[str, Any]) -> str:
-    """What was measured, for people."""
-    timed = [row for row in result["runs"] if "seconds" in row]
-    bare = {row["attention"]: row for row in timed if row["run"] == "bare"}
-    lines = [str(result["machine"]), "", HEADER, *(_line(row, bare) for row in timed), ""]
-    lines += [f"compiling: {_compiling(timed):.1f} s in all", ""]
+    """All that was measured, for people."""
+    lines = [str(result["machine"]), "", table_of_runs(result), table_of_parts(result)]
     for row in result["runs"]:
-        if "parts" in row:
-            parts = {name: round(value, 2) for name, value in row["parts"].items()}
-            lines.append(f"{row['attention']} {row['run']}: ms an iteration {parts}")
+        if "places" in row:
+            lines.append(
+                f"{row['attention']} {row['run']}: {row['before']:.2f} GB before, "
+                f"{row['peak']:.2f} at most, by place {row['places']}"
+            )
         if "left out" in row:
             lines.append(f"{row['block']}: no time for {row['left out']}")
-    for name in ("rates", "limits", "tiles", "seconds"):
-        if name in result:
-            lines.append(f"{name}: {result[name]}")
+    lines += [f"{name}: {result[name]}" for name in ("rates", "tiles", "seconds") if name in result]
+    return "\n".join(lines) + "\n"
+
+
+def table_of_runs(result: dict[str, Any]) -> str:
+    """Seconds and memory, a line a run, and what compiling took."""
+    timed = [row for row in result["runs"] if "seconds" in row]
+    bare = {row["attention"]: row for row in timed if row["run"] == "bare"}
+    lines = [HEADER, *(_line(row, bare) for row in timed)]
+    if compiling := _compiling(timed):
+        lines += ["", f"First blocks took {compiling:.1f} s more than the next of their kind."]
+    return "\n".join(lines) + "\n"
+
+
+def table_of_parts(result: dict[str, Any]) -> str:
+    """Milliseconds of an iteration by part, and the limit that the matrix products set."""
+    rows = [row for row in result["runs"] if "parts" in row]
+    if not rows:
+        return ""
+    lines = ["| attention | run | " + " | ".join(PARTS_SHOWN) + " | products at the card's rate |"]
+    lines.append("|---" * (len(PARTS_SHOWN) + 3) + "|")
+    for row in rows:
+        name = "fp8" if "fp8" in row["run"] else "bf16"
+        cells = [f"{row['parts'].get(part, 0):.2f}" for part in PARTS_SHOWN]
+        bound = result.get("limits", {}).get(row["attention"], {}).get(name, float("nan"))
+        lines.append(f"| {row['attention']} | {name} | {' | '.join(cells)} | {bound:.2f} |")
     return "\n".join(lines) + "\n"
 
 

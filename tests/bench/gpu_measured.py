@@ -1,6 +1,7 @@
 """Blocks tuned again and again inside one AutoRound run, each time from a fresh copy."""
 
 import copy
+import gc
 import logging
 import random
 import time
@@ -16,6 +17,7 @@ from auto_round.algorithms.registry import register_pipeline_member
 from tasks.kernels.select import select
 from tasks.quantize.fused.algorithm import FusedSignRound, FusedSignRoundConfig
 from tasks.quantize.fused.sampler import block_seed
+from tests.bench.gpu_memory import fullest
 from tests.bench.gpu_split import kernel_times, split
 from tests.bench.side_by_side import Done, Losses
 
@@ -30,7 +32,7 @@ class MeasuredConfig(FusedSignRoundConfig):
     Args:
         rows: takes what was measured, one dictionary a run.
         plan: of each block, the runs in order: `bare`, `bf16`, `fp8`, `host`, `host fp8`,
-            `profile`, `profile fp8`.
+            `profile`, `profile fp8`, `memory host`.
         written: is called after each run.
         deadline: of `time.monotonic`; runs that would begin later are left out.
         options: of ours.
@@ -93,11 +95,13 @@ class Measured(FusedSignRound):
             else:
                 super(Measured, self).quantize_block(work, *args, **options)
 
-        if run.startswith("profile"):
+        if run.startswith(("profile", "memory")):
             if device.type == "cuda":
-                row |= self._profiled(tune, copied)
+                look = self._profiled if run.startswith("profile") else self._filled
+                with _on_host(args, "host" in run):
+                    row |= look(tune, copied)
         else:
-            with _on_host(args, run.startswith("host")):
+            with _on_host(args, "host" in run):
                 row |= self._timed(tune, copied(), device)
         self.config.rows.append(row)
 
@@ -109,6 +113,13 @@ class Measured(FusedSignRound):
             with self._iterations(iterations):
                 times.append(kernel_times(partial(tune, copied())))
         return split(times[0], times[1], LONG - SHORT)
+
+    def _filled(
+        self, tune: Callable[[torch.nn.Module], None], copied: Callable[[], torch.nn.Module]
+    ) -> dict[str, Any]:
+        _fresh(torch.device("cuda"))
+        with self._iterations(SHORT):
+            return fullest(partial(tune, copied()))
 
     def _timed(
         self, tune: Callable[[torch.nn.Module], None], work: torch.nn.Module, device: torch.device
@@ -155,6 +166,7 @@ def _on_host(args: Any, moved: bool) -> Iterator[None]:  # noqa: FBT001
 
 
 def _fresh(device: torch.device) -> None:
+    gc.collect()
     if device.type == "cuda":
         torch.cuda.synchronize()
         torch.cuda.empty_cache()

@@ -16,10 +16,10 @@ importlib.import_module("triton.experimental.gluon")
 if DEVICE.type == "cpu":
     os.environ[_INTERPRET] = "1"
 try:
-    from tasks.kernels.fused import casts, inputs, weights
+    from tasks.kernels.fused import casts, inputs, warm, weights
     from tasks.kernels.fused.kernels import Fused
     from tasks.kernels.fused.pace import FusedPace
 finally:
     os.environ.pop(_INTERPRET, None)
 
-__all__ = ["DEVICE", "Fused", "FusedPace", "casts", "inputs", "weights"]
+__all__ = ["DEVICE", "Fused", "FusedPace", "casts", "inputs", "warm", "weights"]

@@ -6,6 +6,9 @@
 The product for the input sums over `out`, the one for the weight over tokens; each wants its own
 layout. The largest magnitude is found with an atomic maximum over bit patterns, which order
 magnitudes as floats do, so its value does not depend on the order of the programs.
+
+A wider gradient is narrowed to bfloat16 first: of float32 tiles that are stored both ways Triton
+3.6 stores the transposed one wrongly, and eight bits keep what sixteen have.
 """
 
 from typing import NamedTuple
@@ -60,6 +63,7 @@ class Cast(NamedTuple):
 
 def cast(x: torch.Tensor, *, plain: bool) -> Cast:
     """A contiguous floating matrix [rows, cols] in e4m3; as it lies only where `plain` says so."""
+    x = x.bfloat16()
     rows, cols = x.shape
     eight = torch.float8_e4m3fn
     peak = torch.zeros((), dtype=torch.int32, device=x.device)

@@ -27,12 +27,26 @@ def compiled(block: torch.nn.Module, backend: str | Any = "inductor") -> Iterato
         backend: of torch.compile.
     """
     from torch._dynamo import config as tracing
-    from torch._inductor import config as compiling
 
-    compiling.compile_threads = min(THREADS, os.cpu_count() or 1)
+    _limit_threads()
     block.compile(backend=backend, dynamic=False)
     try:
         with tracing.patch(recompile_limit=SHAPES, suppress_errors=True):
             yield
     finally:
         block._compiled_call_impl = None  # noqa: SLF001 - nn.Module.compile has no way back
+
+
+def starting() -> None:
+    """Start the processes that compile; the first of them takes seconds."""
+    from torch._inductor.async_compile import AsyncCompile
+
+    _limit_threads()
+    AsyncCompile.warm_pool()
+    AsyncCompile.wakeup()
+
+
+def _limit_threads() -> None:
+    from torch._inductor import config as compiling
+
+    compiling.compile_threads = min(THREADS, os.cpu_count() or 1)

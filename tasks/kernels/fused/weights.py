@@ -33,7 +33,7 @@ from tasks.kernels.fused.rounding import (
 )
 from tasks.kernels.state import LayerState
 
-FLAT, TURNED = (4, 256, 4), (64, 64, 8)
+FLAT, TURNED = (4, 256, 4), (64, 64, 4)
 """Rows, columns and warps of a tile, without and with the transposed copy."""
 
 

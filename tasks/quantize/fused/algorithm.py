@@ -12,7 +12,7 @@ from auto_round.logger import logger
 from auto_round.utils import SUPPORTED_LAYER_TYPES, check_to_quantized
 from auto_round.utils.device_manager import device_manager
 
-from tasks.kernels.select import select
+from tasks.kernels.select import select, wait_ready
 from tasks.kernels.state import Quanta
 from tasks.quantize.fused import found, wrap
 from tasks.quantize.fused.coverage import uncovered
@@ -22,8 +22,6 @@ from tasks.quantize.fused.sampler import block_seed
 from tasks.quantize.fused.settle import Asked, settle
 from tasks.quantize.fused.store import Store
 from tasks.quantize.fused.tuner import Tuned
-
-Parameters = dict[str, dict[str, torch.Tensor]]
 
 
 class FusedSignRoundConfig(SignRoundConfig):  # type: ignore[misc]
@@ -60,6 +58,7 @@ class FusedSignRound(SignRoundQuantizer):  # type: ignore[misc]
         device = torch.device(device_manager.device)
         self.kernels = select(device, self.config.gradient_precision)
         precision = self.kernels.precision or (self.amp_dtype if self.amp else torch.float32)
+        wait_ready(device)
         logger.info(f"tuner fused, {self.kernels.name} kernels, {precision} gradient products")
 
     def quantize_block(
@@ -72,14 +71,10 @@ class FusedSignRound(SignRoundQuantizer):  # type: ignore[misc]
         block_ctx: Any,
         input_ids: Any = None,
         **options: Any,
-    ) -> Parameters:
+    ) -> None:
         """Tune the block, and leave it as AutoRound's own tuning leaves it.
 
-        The arguments are those of `SignRoundQuantizer.quantize_block`.
-
-        Returns:
-            What was found for each layer: `value`, float32 [groups, 16]; `min_scale` and
-            `max_scale`, float32 [groups].
+        The arguments are those of `SignRoundQuantizer.quantize_block`, whose result nobody reads.
         """
         chosen, others = _split(block)
         quantizing = q_inputs is not None and self.enable_quanted_input
@@ -88,11 +83,11 @@ class FusedSignRound(SignRoundQuantizer):  # type: ignore[misc]
         if reason := uncovered(self.config, block, chosen, inputs):
             logger.warning(f"{block_ctx.block_name} is left to AutoRound's tuner: {reason}")
             random.seed(seed)
-            made: Parameters = super().quantize_block(
+            super().quantize_block(
                 block, fp_inputs, input_others, fp_outputs, q_inputs, block_ctx, input_ids,
                 **options,
             )  # fmt: skip
-            return made
+            return
         device = next(block.parameters()).device
         posed = Problem(
             block,
@@ -108,13 +103,8 @@ class FusedSignRound(SignRoundQuantizer):  # type: ignore[misc]
         ranks = present()
         asked = Asked(self.kernels, quanta, batch, seed, self._store(batch, len(posed)), ranks)
         done = settle(block_ctx.block_name, block, chosen, posed, asked)
-        parameters = {
-            name: found.parameters(each, wrap.state(chosen[name], quanta))
-            for name, each in done.layers.items()
-        }
-        wrap.finish(block, parameters, device)
+        wrap.finish(block, found.Late(done.layers, chosen, quanta), device)
         _log(done.tuned, chosen, others)
-        return parameters
 
     def _store(self, batch: int, samples: int) -> Store | None:
         if self.config.store is None:

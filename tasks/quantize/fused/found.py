@@ -8,14 +8,15 @@ with q the value of a code and x = w / r + v as in `tasks.kernels.reference`,
 puts x on q but for float32's rounding, far from any tie, and every restart makes the same weight.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import torch
 
 from tasks.core.schemes import GROUP
 from tasks.kernels.nvfp4 import E2M1, SIGN, pack, unpack
 from tasks.kernels.reference import Scales, group_scales, quantize_weight
-from tasks.kernels.state import LayerState, factors_of
+from tasks.kernels.state import LayerState, Quanta, factors_of
 
 _ROWS = 1 << 23
 """Weights of a slab of rows."""
@@ -67,6 +68,35 @@ def parameters(found: Found, state: LayerState) -> dict[str, torch.Tensor]:
     values, factors, scales = _decode(found, state)
     offsets = values - state.weight.view(-1, GROUP) * scales.inverse
     return {"value": offsets, "min_scale": torch.ones_like(factors), "max_scale": factors}
+
+
+class Late(Mapping[str, dict[str, torch.Tensor]]):
+    """Parameters of a block's layers, each made when it is asked for: all at once are a gigabyte.
+
+    Args:
+        found: by the layer's name.
+        layers: AutoRound's, whose weights are still as they were when theirs is asked for.
+        quanta: sizes of the steps.
+    """
+
+    def __init__(
+        self, found: Mapping[str, Found], layers: Mapping[str, Any], quanta: Quanta
+    ) -> None:
+        self._found, self._layers, self._quanta = found, layers, quanta
+
+    def __getitem__(self, name: str) -> dict[str, torch.Tensor]:
+        """As of `parameters`."""
+        layer = self._layers[name]
+        state = LayerState(layer.weight, layer.weight_global_scale, self._quanta)
+        return parameters(self._found[name], state)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the layers."""
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        """How many layers."""
+        return len(self._found)
 
 
 def weight(found: Found, state: LayerState) -> torch.Tensor:

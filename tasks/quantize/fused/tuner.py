@@ -40,7 +40,8 @@ def tune(
 ) -> Tuned:
     """Tune the layers of a block; each keeps the values that gave the least loss.
 
-    A step moves by `iterations - i` quanta, so the last batch is looked at without one.
+    A step moves by `iterations - i` quanta. The last batch is only looked at; where iterations are
+    recorded the recording serves there too: what its step moves, nobody reads.
 
     Args:
         problem: of the block that holds the layers.
@@ -74,11 +75,10 @@ def tune(
     for i, (batch, picked) in enumerate(fed(batches, problem.pick, iterations, device)):
         taken.append(batch)
         pace.quanta.fill_(iterations - i)
-        if i < iterations - 1:
+        if i < iterations - 1 or pace.recorder:
             losses.append(again(picked))
             continue
-        compiled = pace.recorder is not None  # with gradients, and so it serves here too
-        with torch.set_grad_enabled(compiled):
+        with torch.no_grad():
             losses.append(look(picked).reported)
         for layer in layers:
             layer.state.keep(pace.better)

@@ -73,7 +73,7 @@ def tuned(
 
 @torch.no_grad()
 def finish(
-    block: torch.nn.Module, found: dict[str, dict[str, torch.Tensor]], device: torch.device
+    block: torch.nn.Module, found: Mapping[str, dict[str, torch.Tensor]], device: torch.device
 ) -> None:
     """Let AutoRound's wrappers turn what was found into weights, scales and activation layers.
 
