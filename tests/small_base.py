@@ -76,6 +76,7 @@ def local_recipe(folder: Path, rows: int = 32, **overrides: Any) -> Recipe:
         "calibration.images": None,
         "calibration.image_samples": 0,
         "validation.heldout": {"files": str(folder / "heldout.jsonl")},
+        "validation.tasks": [],
         "validation.texts": 16,
     }
     changes |= {key.replace("__", "."): value for key, value in overrides.items()}

@@ -23,16 +23,22 @@ from tasks.core.manifest import relative_files
 MODEL = "roundhouse/gemma-4-tiny-it"
 DATA = "roundhouse/demo-data"
 SOURCE = Path(__file__).parent / "base_model"
-COPIED = ("calibration.jsonl", "heldout.jsonl", "heldout_chats.jsonl", "SOURCES.md")
-IMAGES = "calibration_images.jsonl"
+COPIED = (
+    "calibration.jsonl", "heldout.jsonl", "heldout_chats.jsonl", "task_chat.jsonl",
+    "task_reasoning.jsonl", "task_recall.jsonl", "task_tools.jsonl", "SOURCES.md",
+)  # fmt: skip
+IMAGES = {  # name here: name in the repository, folder of the pictures
+    "calibration_images.jsonl": ("images.jsonl", "images"),
+    "task_image.jsonl": ("task_image.jsonl", "images_heldout"),
+}
 CARD = """---
 license: other
 language: en
 ---
 # Demo data
 
-Calibration chats and texts, rows with an image, and held-out texts for the demo. SOURCES.md says
-where they come from and under which licences.
+Calibration chats and texts, rows with an image; for the gate held-out texts, and the items of tasks
+(`task_*.jsonl`). SOURCES.md says where they come from and under which licences.
 """
 
 
@@ -91,18 +97,20 @@ def _build_model(folder: Path) -> None:
 
 def _build_data(folder: Path) -> None:
     """Copy the committed data; rows with an image name its place in the repository."""
-    shutil.copytree(parts.ASSETS / "images", folder / "images")
+    folder.mkdir(parents=True)
     for name in COPIED:
         shutil.copyfile(parts.ASSETS / name, folder / name)
-    rows = (parts.ASSETS / IMAGES).read_text().splitlines()
-    (folder / "images.jsonl").write_text("".join(map(_image_row, rows)))
+    for name, (target, pictures) in IMAGES.items():
+        shutil.copytree(parts.ASSETS / pictures, folder / pictures)
+        rows = (parts.ASSETS / name).read_text().splitlines()
+        (folder / target).write_text("".join(_image_row(row, pictures) for row in rows))
     (folder / "README.md").write_text(CARD)
 
 
-def _image_row(line: str) -> str:
+def _image_row(line: str, pictures: str) -> str:
     row = json.loads(line)
     (name,) = row.pop("images")
-    return json.dumps(row | {"image": f"images/{name}"}) + "\n"
+    return json.dumps(row | {"image": f"{pictures}/{name}"}) + "\n"
 
 
 def _source_digest() -> str:

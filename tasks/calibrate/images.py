@@ -8,7 +8,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from tasks.calibrate.job import Row
-from tasks.calibrate.text import template_options
+from tasks.calibrate.template import rendered
 from tasks.core.errors import InputError
 
 TYPES = "mm_token_type_ids"
@@ -40,11 +40,11 @@ def render(row: Row, number: int, processor: Any) -> ImageRow:
 
     Raises:
         InputError: no image, or a file that is none.
+        BaseModelError: the base's chat template does not render it.
     """
     if not isinstance(row.get("image"), str):
         raise InputError(f"row {number} of calibration.images has no image", found=f"{sorted(row)}")
-    messages = with_image(row)
-    text = processor.apply_chat_template(messages, tokenize=False, **template_options(row))
+    text = rendered(processor, with_image(row), row)
     made = processor(
         text=[text],
         images=[[_opened(Path(row["image"]), number)]],

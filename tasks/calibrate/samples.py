@@ -20,7 +20,7 @@ from tasks.core.workspace import Workspace
 from tasks.core.workspace_shared import Shared
 
 STAGE = "calibrate"
-SOURCE, IMAGES, HELDOUT = "calibration.source", "calibration.images", "validation.heldout"
+SOURCE, IMAGES = "calibration.source", "calibration.images"
 WORKER = "tasks.calibrate.worker"
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -68,7 +68,7 @@ def run(
         named = {
             SOURCE: recipe.calibration.source,
             IMAGES: recipe.calibration.images if recipe.calibration.image_samples else None,
-            HELDOUT: recipe.validation.heldout,
+            **recipe.validation.sources,
         }
         return {
             place: load_rows(source, hub, home / "data", plan.sources[place])
@@ -116,7 +116,8 @@ def build(
     env = child_environment(**OFFLINE)
     made = run_job(WORKER, job, Result, scratch=scratch, env=env)
     used = _used(made, rows)
-    refuse_overlap(used, rows[HELDOUT])
+    for place in recipe.validation.sources:
+        refuse_overlap(used, rows[place], place)
     facts = _facts(made, recipe)
     _write_provenance(folder / PROVENANCE, facts, describe(made, used))
     reporter.note(f"{job.nsamples} samples of {job.seqlen} tokens, {job.image_samples} with images")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tasks.calibrate.job import Part, Row
+from tasks.calibrate.template import rendered
 from tasks.core.errors import InputError
 
 
@@ -35,17 +36,13 @@ def render(row: Row, tokenizer: Any) -> list[int]:
     Args:
         row: has `messages` (maybe with `tools` and `thinking`) or `text`.
         tokenizer: the base's.
+
+    Raises:
+        BaseModelError: the base's chat template does not render it.
     """
     if "messages" not in row:
         return _with_bos(_tokens(row["text"], tokenizer), tokenizer.bos_token_id)
-    text = tokenizer.apply_chat_template(row["messages"], tokenize=False, **template_options(row))
-    return _tokens(text, tokenizer)
-
-
-def template_options(row: Row) -> dict[str, Any]:
-    """What a chat template is told beside the messages."""
-    tools = {"tools": row["tools"]} if row.get("tools") else {}
-    return tools | {"enable_thinking": bool(row.get("thinking"))}
+    return _tokens(rendered(tokenizer, row["messages"], row), tokenizer)
 
 
 def _tokens(text: str, tokenizer: Any) -> list[int]:

@@ -9,9 +9,10 @@ import uuid
 from typing import Any
 
 from tasks.core.manifest import FileRecord
-from tasks.core.records import Metrics, Release
+from tasks.core.records import Metrics, Release, ValidateRecord
 from tasks.core.versions import installed
 from tasks.upload.base_card import BaseCard
+from tasks.upload.confined import VERDICT
 from tasks.upload.metadata import task_of
 
 SPACE = uuid.UUID("6f1b2c5e-63f4-5b6e-9a53-3f4f4f0b9a11")
@@ -66,7 +67,7 @@ def _model(release: Release, base_card: BaseCard, hub_url: str) -> dict[str, Any
         "properties": [
             {"name": "roundhouse:recipe", "value": release.recipe.name},
             {"name": "roundhouse:recipe-digest", "value": release.recipe.digest},
-            {"name": "roundhouse:verdict", "value": release.validate.verdict},
+            {"name": VERDICT, "value": release.validate.verdict},
             {"name": "roundhouse:engine", "value": release.validate.engine},
         ],
     }
@@ -112,15 +113,19 @@ def _card(release: Release, base_card: BaseCard) -> dict[str, Any]:
             "outputs": [{"format": "text"}],
         },
         "quantitativeAnalysis": {"performanceMetrics": _metrics(release.validate.metrics)},
-        "considerations": {
-            "technicalLimitations": [
-                f"Measured with {release.validate.numerics}; other numerics give other rounding.",
-            ]
-        },
+        "considerations": {"technicalLimitations": [_limitation(release.validate)]},
     }
 
 
-def _metrics(found: Metrics) -> list[dict[str, Any]]:
+def _limitation(found: ValidateRecord) -> str:
+    if not found.measured:
+        return "Quality was not measured: the files were checked, and nothing was served."
+    return f"Measured with {found.numerics}; other numerics give other rounding."
+
+
+def _metrics(found: Metrics | None) -> list[dict[str, Any]]:
+    if found is None:
+        return []
     over = f"{found.texts} held-out texts, {found.tokens} tokens"
     values = {
         "perplexity": found.perplexity,

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from tasks.core.published import BOM, EVIDENCE, PROVENANCE, RECIPE, SIGNATURE, SUMS
-from tasks.core.recipe import Source
+from tasks.core.recipe_source import Source
 from tasks.core.records import Measure, Release
 from tasks.upload.base_card import read_base_card
 from tasks.upload.markup import environment
@@ -63,7 +63,7 @@ def _values(release: Release, hub_url: str) -> dict[str, Any]:
         "recipe": recipe,
         "serving": recipe.validation.serving,
         "limits": recipe.validation.limits,
-        "numerics": NUMERICS[release.validate.numerics],
+        "numerics": NUMERICS.get(release.validate.numerics or "", ""),
         "base_bytes": sum(file.size for file in release.base_weights),
         "architecture": _architecture(release),
         "parser": next((p for k, p in PARSERS.items() if plan.architecture.startswith(k)), ""),
@@ -135,6 +135,6 @@ def _data(release: Release) -> list[tuple[str, Source, str]]:
     places = {
         "calibration.source": recipe.calibration.source,
         "calibration.images": recipe.calibration.images,
-        "validation.heldout": recipe.validation.heldout,
+        **recipe.validation.sources,
     }
     return [(place, source, digests.get(place, "")) for place, source in places.items() if source]

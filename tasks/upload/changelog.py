@@ -53,9 +53,9 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, A
     ]
 
 
-def _measured(before: dict[str, Any], after: Metrics) -> list[tuple[str, Any, Any]]:
+def _measured(before: dict[str, Any], after: Metrics | None) -> list[tuple[str, Any, Any]]:
     return [
-        (shown, _figure(before.get(name)), _figure(getattr(after, name)))
+        (shown, _figure(before.get(name)), _figure(getattr(after, name, None)))
         for name, shown in MEASURES.items()
     ]
 

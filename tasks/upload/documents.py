@@ -12,13 +12,24 @@ import yaml
 from tasks.core.digest import indented_json, sha256_file
 from tasks.core.errors import IntegrityError
 from tasks.core.manifest import relative_files
-from tasks.core.published import BOM, CARD, CHANGELOG, EVIDENCE, PROVENANCE, RECIPE, SIGNATURE, SUMS
+from tasks.core.published import (
+    BOM,
+    CARD,
+    CHANGELOG,
+    EVAL_RESULTS,
+    EVIDENCE,
+    PROVENANCE,
+    RECIPE,
+    SIGNATURE,
+    SUMS,
+)
 from tasks.core.records import Release
 from tasks.sign.signer import Signer
 from tasks.upload.base_card import read_base_card
 from tasks.upload.bom import bill_of_materials
 from tasks.upload.card import render
 from tasks.upload.changelog import changelog
+from tasks.upload.eval_results import eval_results
 from tasks.upload.former import Former
 from tasks.upload.provenance import provenance
 
@@ -43,6 +54,9 @@ def write_documents(
     (folder / RECIPE).write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
     bom = bill_of_materials(release, read_base_card(release.download), hub_url)
     (folder / BOM).write_text(indented_json(bom))
+    if results := eval_results(release, hub_url):
+        (folder / EVAL_RESULTS).parent.mkdir()
+        (folder / EVAL_RESULTS).write_text(results)
     (folder / CHANGELOG).write_text(changelog(release, former))
     (folder / CARD).write_text(render(release, hub_url, signer.verifier.name))
     statement = provenance(release, digests(release, folder), hub_url)

@@ -18,7 +18,7 @@ class Former:
     Attributes:
         release_id: its name.
         inputs: what it was made of, by dotted name.
-        metrics: how it fared.
+        metrics: how it fared; empty where that was not measured.
         changelog: the text of its changelog.
     """
 
@@ -55,7 +55,7 @@ def _told(predicate: dict[str, Any], changelog: str) -> Former:
     return Former(
         release_id=run["metadata"]["invocationId"],
         inputs=inputs_of(build["externalParameters"], build["internalParameters"]["versions"]),
-        metrics=verdict["annotations"]["metrics"],
+        metrics=verdict["annotations"]["metrics"] or {},
         changelog=changelog,
     )
 

@@ -6,9 +6,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.core.published import EVIDENCE
-from tasks.core.records import PlanRecord, Release
+from tasks.core.records import Metrics, PlanRecord, Release
 from tasks.upload.base_card import BaseCard
 
+SCORED = {"exact_match": "Exact match", "perplexity": "Perplexity"}
 TAGS = ("nvfp4", "compressed-tensors", "vllm", "auto-round")
 
 
@@ -31,7 +32,7 @@ class Metadata(BaseModel):
     language: list[str] | None
     tags: list[str]
     datasets: list[str] | None
-    model_index: list[dict[str, Any]] = Field(serialization_alias="model-index")
+    model_index: list[dict[str, Any]] | None = Field(serialization_alias="model-index")
 
     def to_yaml(self) -> str:
         """The text between the two lines of dashes."""
@@ -59,9 +60,7 @@ def metadata(release: Release, base_card: BaseCard, hub_url: str) -> Metadata:
         language=base_card.language,
         tags=list(TAGS),
         datasets=sorted({repo for repo in repos if repo}) or None,
-        model_index=[
-            {"name": plan.target.partition("/")[2], "results": [_result(release, hub_url)]}
-        ],
+        model_index=_index(release, hub_url),
     )
 
 
@@ -73,8 +72,18 @@ def task_of(plan: PlanRecord, base_card: BaseCard) -> str:
     return "image-text-to-text" if conditional else "text-generation"
 
 
-def _result(release: Release, hub_url: str) -> dict[str, Any]:
-    plan, heldout, found = release.plan, release.recipe.validation.heldout, release.validate.metrics
+def _index(release: Release, hub_url: str) -> list[dict[str, Any]] | None:
+    """The results, None where nothing was measured."""
+    found = release.validate.metrics
+    if found is None:
+        return None
+    name = release.plan.target.partition("/")[2]
+    results = [_result(release, found, hub_url), *_task_results(release, hub_url)]
+    return [{"name": name, "results": results}]
+
+
+def _result(release: Release, found: Metrics, hub_url: str) -> dict[str, Any]:
+    heldout = release.recipe.validation.heldout
     metrics = {
         "perplexity": ("Perplexity", found.perplexity),
         "base_perplexity": ("Perplexity of the base", found.base_perplexity),
@@ -91,8 +100,37 @@ def _result(release: Release, hub_url: str) -> dict[str, Any]:
         "metrics": [
             {"type": kind, "name": name, "value": value} for kind, (name, value) in metrics.items()
         ],
-        "source": {
-            "name": f"Roundhouse, {release.validate.engine}",
-            "url": f"{hub_url}/{plan.target}/tree/{plan.release_id}/{EVIDENCE}",
-        },
+        "source": _source(release, hub_url),
     }
+
+
+def _source(release: Release, hub_url: str) -> dict[str, str]:
+    plan = release.plan
+    return {
+        "name": f"Roundhouse, {release.validate.engine}",
+        "url": f"{hub_url}/{plan.target}/tree/{plan.release_id}/{EVIDENCE}",
+    }
+
+
+def _task_results(release: Release, hub_url: str) -> list[dict[str, Any]]:
+    """An entry for each task that lm-eval scored."""
+    sources = {task.name: task.source for task in release.recipe.validation.tasks}
+    return [
+        {
+            "task": {"type": "text-generation", "name": "Text generation"},
+            "dataset": {
+                "type": sources[score.name].repo or "heldout",
+                "name": f"{score.name}, {score.items} items",
+            },
+            "metrics": [
+                {"type": score.kind, "name": SCORED[score.kind], "value": score.candidate},
+                {
+                    "type": f"base_{score.kind}",
+                    "name": f"{SCORED[score.kind]} of the base",
+                    "value": score.base,
+                },
+            ],
+            "source": _source(release, hub_url),
+        }
+        for score in release.validate.tasks
+    ]

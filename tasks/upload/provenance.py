@@ -93,9 +93,10 @@ def _byproducts(release: Release) -> list[dict[str, Any]]:
         "name": VERDICT,
         "annotations": {
             "verdict": found.verdict,
-            "metrics": found.metrics.model_dump(mode="json"),
+            "metrics": found.metrics and found.metrics.model_dump(mode="json"),
             "checks": [check.model_dump(mode="json") for check in found.checks],
             "kernel": found.kernel,
+            "repairs": [step.model_dump(mode="json") for step in release.convert.repairs],
             "numerics": found.numerics,
         },
     }

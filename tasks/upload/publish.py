@@ -29,6 +29,7 @@ class Publication:
             model's files are the release: two releases of one name must agree in them. Documents of
             a second making differ in what they say of its duration; the first published stand.
         sha256: of each of them, as it is recorded and signed.
+        confined: whether it must stay in a private repository.
     """
 
     repo: str
@@ -36,6 +37,7 @@ class Publication:
     origin: str
     paths: Mapping[str, Path]
     sha256: Mapping[str, str]
+    confined: bool = False
 
     @property
     def title(self) -> str:
@@ -67,22 +69,28 @@ def publish(
         publication: what is published.
         hub: where.
         reporter: told what was done.
-        private: whether the repository, if it is made, is private.
+        private: whether the repository, if it is made, is private; of a confined publication it
+            always is.
         parent: head that the documents were written for; None takes whatever is there.
 
     Raises:
         IntegrityError: a file is not what was recorded, or the tag or the commit holds other files
             than this release.
-        TargetError, HubUnavailable: the Hub refused or did not answer.
+        TargetError, HubUnavailable: the Hub refused or did not answer, or the repository is public
+            and the publication is confined.
         TransientError: somebody committed meanwhile; the next attempt builds upon that.
     """
+    if publication.confined:
+        hub.refuse_public(publication.repo)
     tagged = hub.tags(publication.repo).get(publication.tag)
     if tagged is not None:
         _agree(publication, publication.model, tagged, hub)
         reporter.note(f"{publication.repo} has the tag {publication.tag} already")
         return tagged
     hub.can_write(publication.repo)
-    hub.create_repo(publication.repo, private=private)
+    hub.create_repo(publication.repo, private=private or publication.confined)
+    if publication.confined:
+        hub.refuse_public(publication.repo)  # whoever made it in the meantime
     commit = _untagged(publication, hub)
     if commit is None:
         commit = _commit(publication, hub, reporter, parent)

@@ -5,6 +5,8 @@ from pathlib import Path
 from tasks.clients.hub import Hub
 from tasks.core.archived import CHECKPOINT, MANIFEST, Manifest
 from tasks.core.progress import Reporter
+from tasks.core.published import BOM
+from tasks.upload.confined import is_confined
 from tasks.upload.publish import Publication, describe, publish
 
 
@@ -18,8 +20,10 @@ def republish(folder: Path, *, hub: Hub, private: bool, reporter: Reporter) -> s
         reporter: told of what is sent.
 
     Raises:
-        IntegrityError: the manifest is broken, or the Hub holds other files under the tag.
-        TargetError, HubUnavailable: the Hub refused or did not answer.
+        IntegrityError: manifest or bill of materials is broken, or the Hub holds other files under
+            the tag.
+        TargetError, HubUnavailable: the Hub refused or did not answer, or the repository is public
+            and the release's quality was not measured.
         TransientError: somebody committed meanwhile.
     """
     manifest = Manifest.parse((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
@@ -35,5 +39,6 @@ def republish(folder: Path, *, hub: Hub, private: bool, reporter: Reporter) -> s
         origin=describe(origin.base, origin.base_commit),
         paths={path: folder / CHECKPOINT / path for path in files},
         sha256=files,
+        confined=is_confined((folder / CHECKPOINT / BOM).read_bytes()),
     )
     return publish(publication, hub, reporter, private=private)

@@ -3,6 +3,8 @@
 from tasks.clients.hub import Hub
 from tasks.core.errors import InputError
 from tasks.core.progress import Reporter
+from tasks.core.published import BOM
+from tasks.upload.confined import is_confined
 
 SHOWN = 8
 
@@ -21,7 +23,8 @@ def roll_back(repo: str, tag: str, *, hub: Hub, reporter: Reporter) -> str:
 
     Raises:
         InputError: the repository has no such tag.
-        TargetError, HubUnavailable: the Hub refused or did not answer.
+        TargetError, HubUnavailable: the Hub refused or did not answer, or the repository is public
+            and the release's quality was not measured.
         TransientError: somebody committed meanwhile.
     """
     tags = hub.tags(repo)
@@ -33,9 +36,17 @@ def roll_back(repo: str, tag: str, *, hub: Hub, reporter: Reporter) -> str:
             found=tag,
         )
     hub.can_write(repo)
+    if _confined(repo, commit, hub):
+        hub.refuse_public(repo)
     made = hub.reinstate(repo, commit, parent=head, message=f"Roll back to {tag}")
     if made == head:
         reporter.note(f"{repo} holds the release {tag} at its head already")
     else:
         reporter.note(f"{repo} holds the release {tag} again, in commit {made}")
     return made
+
+
+def _confined(repo: str, commit: str, hub: Hub) -> bool:
+    """Whether a release must stay private; what we did not make has no bill of materials."""
+    listed = any(file.path == BOM for file in hub.files(repo, commit))
+    return listed and is_confined(hub.read_small(repo, commit, BOM))

@@ -1,4 +1,7 @@
-"""The upload stage: an accepted release becomes one signed, tagged commit, and stays it."""
+"""The upload stage: an accepted release becomes one signed, tagged commit, and stays it.
+
+A release whose quality was not measured goes to private repositories alone.
+"""
 
 import shutil
 from pathlib import Path
@@ -9,7 +12,7 @@ from tasks.core.leaks import refuse_secrets
 from tasks.core.manifest import relative_files
 from tasks.core.progress import Reporter
 from tasks.core.published import is_document
-from tasks.core.records import Release, UploadRecord
+from tasks.core.records import LINT_ONLY, Release, UploadRecord
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
 from tasks.core.workspace_release import release_here
@@ -34,7 +37,8 @@ def run(
     """Publish a release on the Hub; the record's folder holds its card and documents.
 
     Args:
-        release: what the stages before said; the verdict must be ACCEPT.
+        release: what the stages before said; the verdict must be ACCEPT, or
+            LINT_ONLY, whose target must be private.
         hub: where the release goes.
         settings: name the signing key, the Hub for links, and the secrets that must not get out.
         home: of the workspaces.
@@ -47,7 +51,8 @@ def run(
         InputError: there is no signing key.
         IntegrityError: files changed since they were validated, or the Hub holds other files
             under this release's tag.
-        TargetError, HubUnavailable: the Hub refused or did not answer.
+        TargetError, HubUnavailable: the Hub refused or did not answer, or the target is public and
+            the release's quality was not measured.
         TransientError: somebody committed meanwhile.
     """
     _refuse_unless_accepted(release)
@@ -55,6 +60,9 @@ def run(
     release = release_here(release, home, shared)
     release.convert.verify(deep=False)  # the commit reads every byte and compares
     plan = release.plan
+    if not release.validate.measured:
+        hub.refuse_public(plan.target)
+        reporter.note(f"quality was not measured, so {plan.target} stays private")
     workspace = Workspace.of_target(home, plan.release_id, plan.target, shared)
 
     def make(folder: Path) -> dict[str, object]:
@@ -97,16 +105,17 @@ def published(release: Release, folder: Path) -> Publication:
         paths={file.path: model.path / file.path for file in model.files}
         | {path: folder / path for path in relative_files(folder)},
         sha256=digests(release, folder),
+        confined=not release.validate.measured,
     )
 
 
 def _refuse_unless_accepted(release: Release) -> None:
     convert, validate = release.convert, release.validate
     failed = [check.name for check in validate.checks if not check.passed]
-    if validate.verdict != "ACCEPT":
+    if validate.verdict not in {"ACCEPT", LINT_ONLY}:
         raise CheckFailed(
             "only a release that validation accepted may be uploaded",
-            expected="the verdict ACCEPT",
+            expected=f"the verdict ACCEPT, or {LINT_ONLY} for a private target",
             found=f"{validate.verdict}; failed: {', '.join(failed) or 'none named'}",
             remedy=f"read the evidence in {validate.folder}",
         )

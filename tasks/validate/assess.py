@@ -1,7 +1,7 @@
 """One judgement from two folders, with what was measured of the base before."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from tasks.core.errors import InputError
 from tasks.core.manifest import Frozen, relative_files
 from tasks.core.progress import Reporter
 from tasks.core.recipe import Recipe
+from tasks.core.recipe_validation import Validation
+from tasks.core.records import RepairStep
 from tasks.core.settings import Settings
 from tasks.core.workspace import BASES, Workspace
 from tasks.validate import report
@@ -21,8 +23,9 @@ from tasks.validate.engine import find_engine
 from tasks.validate.evidence import Evidence
 from tasks.validate.gate import Folders, Gate
 from tasks.validate.logprobs import TextLogprobs
+from tasks.validate.scores.items import TaskRows, items_of
 
-EVIDENCE, REPORT = "evidence.json", "report.html"
+EVIDENCE, REPORT, HELDOUT = "evidence.json", "report.html", "validation.heldout"
 Rows = Callable[[], Sequence[dict[str, Any]]]
 
 
@@ -41,10 +44,12 @@ def assess(
     *,
     bases: Workspace,
     rows: Rows,
+    task_rows: Callable[[], TaskRows] = dict,
     recipe: Recipe,
     settings: Settings,
     reporter: Reporter,
     own: bool = True,
+    repairs: tuple[RepairStep, ...] = (),
 ) -> Evidence:
     """Judge, and leave `evidence.json` and `report.html` in the evidence folder.
 
@@ -53,10 +58,12 @@ def assess(
         folders: where it is; the evidence folder is emptied first.
         bases: keeps what is measured of the base and of its control.
         rows: gives the held-out rows, if the base has to be measured.
+        task_rows: gives the rows of each task.
         recipe: says what is required.
         settings: name the serving environment.
         reporter: is told how far it is.
         own: whether the recipe also says which layers are quantized.
+        repairs: what was done to the candidate since it was refused, for the report.
 
     Raises:
         ServingError: the serving environment is missing, or a model cannot be served.
@@ -66,7 +73,8 @@ def assess(
 
     def baseline(progress: Reporter) -> Baseline:
         folder = cached_baseline(
-            bases, folders.base, inputs, rows=rows(), validation=recipe.validation,
+            bases, folders.base, inputs, rows=rows(),
+            items=items_of(recipe.validation.tasks, task_rows()), validation=recipe.validation,
             settings=settings, reporter=progress,
         )  # fmt: skip
         return read_baseline(folder)
@@ -83,8 +91,29 @@ def assess(
     folders.evidence.mkdir(parents=True)
     gate = Gate(folders, recipe=recipe, settings=settings, reporter=reporter, own=own)
     evidence = gate.judge(baseline, control, subject.names)
+    evidence = evidence.model_copy(update={"repairs": repairs})
     publish(evidence, folders.evidence)
     return evidence
+
+
+def load_tasks(
+    validation: Validation, hub: Hub, cache: Path, digests: Mapping[str, str]
+) -> TaskRows:
+    """The rows of each task, by its name.
+
+    Args:
+        validation: names the tasks.
+        hub: where their rows are.
+        cache: folder for files of the Hub.
+        digests: of each source, by its place in the recipe.
+
+    Raises:
+        IntegrityError: a source no longer holds what the digest says.
+    """
+    return {
+        task.name: load_rows(task.source, hub, cache, digests[task.place])
+        for task in validation.tasks
+    }
 
 
 def publish(evidence: Evidence, folder: Path) -> None:
@@ -116,27 +145,34 @@ def assess_folders(
         reporter: is told how far it is.
 
     Raises:
-        InputError: a folder does not exist, or holds no checkpoint.
+        InputError: a folder does not exist, or holds no checkpoint, or the recipe measures nothing.
         ServingError: the serving environment is missing, or a model cannot be served.
         ServingUnavailable: a server went away.
     """
-    digests = [_digest(folder) for folder in (base, candidate)]
-    resolved = resolve_source(recipe.validation.heldout, hub)
+    if not recipe.validation.measures:
+        raise InputError(
+            f"the recipe {recipe.name} measures nothing, so that there is no gate",
+            expected="validation.profile: full",
+            found=f"validation.profile: {recipe.validation.profile}",
+            remedy="roundhouse lint checks the files of a checkpoint",
+        )
+    models = [_digest(folder) for folder in (base, candidate)]
+    judging, cache = recipe.validation.sources, settings.home / "data"
+    digests = {place: resolve_source(source, hub).digest for place, source in judging.items()}
     subject = Subject(
-        base=digests[0],
-        candidate=digests[1],
-        heldout=resolved.digest,
+        base=models[0],
+        candidate=models[1],
+        heldout=digests[HELDOUT],
         names=(base.resolve().name, candidate.resolve().name),
     )
-    bases = Workspace(settings.home, f"{BASES}/folders/{digests[0][:16]}")
+    bases = Workspace(settings.home, f"{BASES}/folders/{models[0][:16]}")
     folders = Folders(base=base, candidate=candidate, evidence=output, logs=bases.scratch("gate"))
     return assess(
         subject,
         folders,
         bases=bases,
-        rows=lambda: load_rows(
-            recipe.validation.heldout, hub, settings.home / "data", resolved.digest
-        ),
+        rows=lambda: load_rows(recipe.validation.heldout, hub, cache, digests[HELDOUT]),
+        task_rows=lambda: load_tasks(recipe.validation, hub, cache, digests),
         recipe=recipe,
         settings=settings,
         reporter=reporter,

@@ -30,6 +30,7 @@ class TextResult(Frozen):
         gained: the other way round.
         floor_kl: mean KL of the base against itself, served a second time; None if not measured.
         control_kl: of the control, weights rounded to nearest; None if not measured.
+        beyond: positions whose KL is above the recipe's limit of the 99th percentile; None without.
     """
 
     stratum: str = "text"
@@ -44,6 +45,7 @@ class TextResult(Frozen):
     gained: int
     floor_kl: float | None = None
     control_kl: float | None = None
+    beyond: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def compare(
     *,
     floor: Sequence[TextLogprobs] | None = None,
     control: Sequence[TextLogprobs] | None = None,
+    p99_kl: float | None = None,
 ) -> Comparison:
     """Compare two models on the same texts, of which there is at least one.
 
@@ -71,12 +74,20 @@ def compare(
         strata: kind of each text; `text` where not given.
         floor: what the base expects when it is asked again.
         control: what the base with weights rounded to nearest expects.
+        p99_kl: nats beyond which positions are counted; None counts none.
     """
     kinds = strata or ["text"] * len(base)
     found = [divergence(b, c) for b, c in zip(base, candidate, strict=True)]
     floors, controls = _means(base, floor), _means(base, control)
     texts = tuple(
-        _text(b, c, d.kl).model_copy(update={"stratum": kind, "floor_kl": f, "control_kl": r})
+        _text(b, c, d.kl).model_copy(
+            update={
+                "stratum": kind,
+                "floor_kl": f,
+                "control_kl": r,
+                "beyond": None if p99_kl is None else int((d.kl > p99_kl).sum()),
+            }
+        )
         for b, c, d, kind, f, r in zip(base, candidate, found, kinds, floors, controls, strict=True)
     )
     kl = tuple(each.kl for each in found)

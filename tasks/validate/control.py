@@ -13,7 +13,7 @@ from tasks.core.jobs import run_job
 from tasks.core.manifest import Frozen, StageRecord
 from tasks.core.process import child_environment
 from tasks.core.progress import Reporter
-from tasks.core.recipe import Validation
+from tasks.core.recipe_validation import Validation
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
 from tasks.validate import logprobs

@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.core.errors import ServingError
 from tasks.core.manifest import Frozen
 from tasks.core.process import child_environment
-from tasks.core.recipe import Serving
+from tasks.core.recipe_validation import Serving
 
 ASK = """
 import importlib.metadata as metadata, json

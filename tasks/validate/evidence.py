@@ -3,10 +3,20 @@
 from collections.abc import Sequence
 
 from tasks.core.manifest import Frozen
-from tasks.core.recipe import Limits
-from tasks.core.records import Check, Measure, Metrics, Stratum, Verdict
+from tasks.core.recipe_validation import Limits
+from tasks.core.records import (
+    LINT_ONLY,
+    Check,
+    Measure,
+    Metrics,
+    RepairStep,
+    Stratum,
+    TaskScore,
+    Verdict,
+)
 from tasks.validate.compare import TextResult
 from tasks.validate.kernel import Numerics
+from tasks.validate.scores.paired import Flip
 from tasks.validate.second import SecondOpinion
 from tasks.validate.statistics.decide import verdict
 
@@ -44,6 +54,7 @@ class Evidence(Frozen):
     """Everything that speaks for or against a candidate.
 
     Attributes:
+        lint_only: whether the files alone were to be checked.
         base: what it was made from, for people.
         candidate: what was judged, for people.
         engine: serving engine and version; empty where nothing was served.
@@ -53,6 +64,9 @@ class Evidence(Frozen):
         metrics: the comparison; None where it did not come to one.
         measures: what of it has a limit, with bounds and decisions.
         strata: the comparison by kind of text.
+        tasks: base and candidate on each task.
+        scorer: what scored them, and its version; empty where there are no tasks.
+        flips: items that just one of both answered rightly, those that were lost first.
         confidence: of each one-sided bound.
         seed: of the bootstrap.
         budget: texts that could have been compared.
@@ -64,8 +78,10 @@ class Evidence(Frozen):
         contexts: where base and candidate differ most.
         texts: each held-out text.
         seconds: how long each part took, by name.
+        repairs: what was done to the candidate since it was first refused.
     """
 
+    lint_only: bool = False
     base: str
     candidate: str
     engine: str = ""
@@ -75,6 +91,9 @@ class Evidence(Frozen):
     metrics: Metrics | None = None
     measures: tuple[Measure, ...] = ()
     strata: tuple[Stratum, ...] = ()
+    tasks: tuple[TaskScore, ...] = ()
+    scorer: str = ""
+    flips: tuple[Flip, ...] = ()
     confidence: float = 0.95
     seed: int = 42
     budget: int = 0
@@ -86,6 +105,7 @@ class Evidence(Frozen):
     contexts: tuple[Context, ...] = ()
     texts: tuple[TextResult, ...] = ()
     seconds: dict[str, float]
+    repairs: tuple[RepairStep, ...] = ()
 
     @property
     def failed(self) -> list[Check]:
@@ -100,6 +120,8 @@ class Evidence(Frozen):
     @property
     def verdict(self) -> Verdict:
         """ACCEPT when everything was checked, and held."""
+        if self.lint_only and not self.failed:
+            return LINT_ONLY
         return verdict(
             broken=bool(self.failed) or self.metrics is None,
             anomalous=bool(self.anomalies),
@@ -115,7 +137,7 @@ def as_checks(measures: Sequence[Measure], confidence: float) -> list[Check]:
             name=measure.name,
             passed=measure.decision == "holds",
             seen=f"{measure.value:.5f}, between {measure.lower:.5f} and {measure.upper:.5f} "
-            f"({100 * confidence:g}% each side, {measure.sources} texts): {measure.decision}",
+            f"({100 * confidence:g}% each side, {measure.sources} sources): {measure.decision}",
             required=f"{measure.direction} {measure.limit:g}",
         )
         for measure in measures

@@ -27,6 +27,8 @@ from tasks.validate.lint import lint
 from tasks.validate.logprobs import TextLogprobs, measure, save
 from tasks.validate.measures import Judged, gain, judge, noise, strata
 from tasks.validate.portion import Portion
+from tasks.validate.scores.paired import Paired, criteria, flipped, pair, summary
+from tasks.validate.scores.run import score
 from tasks.validate.second import second_opinion
 from tasks.validate.serve import serve
 from tasks.validate.server import Server
@@ -35,7 +37,7 @@ WEIGHTS = "*.safetensors"
 LOG, TEXT_LOG = "vllm-candidate.log", "vllm-text-only.log"
 BASE_LOGPROBS, LOGPROBS = "logprobs-base.safetensors", "logprobs-candidate.safetensors"
 ERROR = 0.05
-CONTEXTS = 8
+CONTEXTS, FLIPS = 8, 24
 Control = Callable[[Baseline, Reporter], list[TextLogprobs]]
 
 
@@ -63,6 +65,7 @@ class _Found:
     checks: list[Check] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    scores: list[Paired] = field(default_factory=list)
 
 
 class Gate:
@@ -98,7 +101,7 @@ class Gate:
         control: Control,
         names: tuple[str, str],
     ) -> Evidence:
-        """All evidence; nothing is served when the static checks already fail.
+        """All evidence; nothing is served when the static checks fail, or are all there is.
 
         Args:
             baseline: gives the base's measurements, serving the base if need be.
@@ -109,9 +112,10 @@ class Gate:
             ServingError: base or candidate cannot be served.
             ServingUnavailable: a server went away.
         """
-        self._found.facts = {"base": names[0], "candidate": names[1]}
+        only = not self._wanted.measures
+        self._found.facts = {"base": names[0], "candidate": names[1], "lint_only": only}
         self._lint()
-        if any(not check.passed for check in self._found.checks):
+        if only or any(not check.passed for check in self._found.checks):
             return self._evidence()
         with self._timed("base"):
             known = baseline(self._part(0.05, 0.3))
@@ -150,10 +154,11 @@ class Gate:
             self._found.checks.append(check_kernel(kernel))
             self._found.checks += check_canaries(
                 server, self._wanted.canaries, self._part(0.65, 0.7),
-                strict=self._wanted.strict_canaries,
+                strict=self._wanted.strict_canaries, context=self._wanted.serving.max_model_len,
             )  # fmt: skip
+            self._score(server, known)
             results = self._look(server, known, control)
-            comparison = _compared(known, results, control)
+            comparison = self._compared(known, results, control)
             self._found.facts |= {
                 "engine": str(server.engine),
                 "kernel": kernel,
@@ -165,32 +170,62 @@ class Gate:
         save(self._folders.evidence / BASE_LOGPROBS, known.results[: len(results)])
         save(self._folders.evidence / LOGPROBS, results)
 
+    def _score(self, server: Server, known: Baseline) -> None:
+        """Put every task's items to the candidate, as they were put to the base."""
+        if known.scores is None:
+            return
+        scored = score(
+            server, known.items, self._wanted.serving, tokenizer=self._folders.candidate,
+            scratch=self._folders.logs / "lm-eval", reporter=self._part(0.7, 0.75),
+        )  # fmt: skip
+        paired = pair(self._wanted.tasks, known.scores.tasks, scored.tasks)
+        self._found.scores = paired
+        self._found.facts |= {
+            "tasks": summary(paired, seed=self._wanted.seed, confidence=self._confidence),
+            "scorer": scored.engine,
+            "flips": flipped(paired, known.items, FLIPS),
+        }
+
     def _look(
         self, server: Server, known: Baseline, control: list[TextLogprobs] | None
     ) -> list[TextLogprobs]:
         """Measure, and measure more while that could change the verdict."""
         results: list[TextLogprobs] = []
         for number, count in enumerate(self._looks):
-            step = 0.1 / len(self._looks)
+            step = 0.05 / len(self._looks)
             results += measure(
                 server,
                 known.texts[len(results) : count],
                 self._wanted.serving.logprobs * WIDER,
                 self._wanted.serving.max_num_seqs,
-                self._part(0.7 + step * number, 0.7 + step * (number + 1)),
+                self._part(0.75 + step * number, 0.75 + step * (number + 1)),
             )
-            comparison = _compared(known, results, control)
+            comparison = self._compared(known, results, control)
             judged = self._decide(comparison, len(known.texts))
             if not judged.undecided or len(results) == len(known.texts):
                 break
             self._reporter.note(f"{len(results)} texts leave it open; comparing more")
         return results
 
+    def _compared(
+        self, known: Baseline, results: list[TextLogprobs], control: list[TextLogprobs] | None
+    ) -> Comparison:
+        n = len(results)
+        return compare(
+            known.results[:n],
+            results,
+            [text.stratum for text in known.texts[:n]],
+            floor=None if known.floor is None else known.floor[:n],
+            control=None if control is None else control[:n],
+            p99_kl=self._wanted.limits.p99_kl,
+        )
+
     def _decide(self, comparison: Comparison, available: int) -> Judged:
         seed, confidence, texts = self._wanted.seed, self._confidence, comparison.texts
         judged = judge(
             texts, self._wanted.limits, seed=seed, confidence=confidence,
             budget=min(self._wanted.budget, available),
+            tasks=criteria(self._found.scores, self._wanted.limits, seed),
         )  # fmt: skip
         self._found.facts |= {
             "metrics": comparison.metrics,
@@ -240,7 +275,7 @@ class Gate:
             self._found.facts["second"] = second_opinion(
                 self._folders.base,
                 self._folders.candidate,
-                known.texts[: self._wanted.second_engine],
+                [text for text in known.texts if not text.chat][: self._wanted.second_engine],
                 self._folders.logs / "second",
             )
 
@@ -270,19 +305,6 @@ def looks(first: int, most: int) -> list[int]:
     while counts[-1] < most:
         counts.append(min(2 * counts[-1], most))
     return counts
-
-
-def _compared(
-    known: Baseline, results: list[TextLogprobs], control: list[TextLogprobs] | None
-) -> Comparison:
-    n = len(results)
-    return compare(
-        known.results[:n],
-        results,
-        [text.stratum for text in known.texts[:n]],
-        floor=None if known.floor is None else known.floor[:n],
-        control=None if control is None else control[:n],
-    )
 
 
 def _mean(values: list[tuple[float | None, int]]) -> float | None:

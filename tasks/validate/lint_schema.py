@@ -8,7 +8,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from tasks.core.errors import RoundhouseError
+from tasks.core.errors import PermanentError
 from tasks.core.process import Child
 from tasks.core.records import Check
 
@@ -32,7 +32,7 @@ def check(candidate: Path, serve_python: Path) -> Check:
         try:
             with Child(command, Path(scratch) / "probe.log") as child:
                 child.follow(answers.append, deadline=DEADLINE)
-        except RoundhouseError as error:
+        except PermanentError as error:
             return _failed(str(error), REQUIRED)
     return _judge(answers)
 

@@ -3,8 +3,12 @@
 `/v1/completions` with a prompt of token ids and `prompt_logprobs=k` answers, for each token after
 the first, with the k likeliest ids and the token that stands there. Equal ids go to base and
 candidate, so their answers compare position by position.
+
+A chat with an image goes to `/v1/chat/completions`, which answers alike, and with the token ids
+that it made of it.
 """
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from tasks.core.errors import ServingError
 from tasks.core.progress import Reporter
 from tasks.validate.server import Server
 from tasks.validate.tokens import HeldoutText
@@ -60,7 +65,7 @@ def measure(
         try:
             results = []
             for text, result in zip(
-                texts, pool.map(lambda text: _ask(server, text.ids, k), texts), strict=True
+                texts, pool.map(lambda text: _ask(server, text, k), texts), strict=True
             ):
                 results.append(result.scored(text.start))
                 reporter.update(
@@ -72,11 +77,21 @@ def measure(
             pool.shutdown(cancel_futures=True)
 
 
-def _ask(server: Server, text: Sequence[int], k: int) -> TextLogprobs:
-    answer = server.post(
-        "/v1/completions", prompt=list(text), max_tokens=1, temperature=0, prompt_logprobs=k
-    )
-    return parse(answer["choices"][0]["prompt_logprobs"], text, k)
+def _ask(server: Server, text: HeldoutText, k: int) -> TextLogprobs:
+    wanted = {"max_tokens": 1, "temperature": 0, "prompt_logprobs": k}
+    if not text.chat:
+        answer = server.post("/v1/completions", prompt=list(text.ids), **wanted)
+        return parse(answer["choices"][0]["prompt_logprobs"], text.ids, k)
+    chat = json.loads(text.chat)
+    answer = server.post("/v1/chat/completions", **chat, **wanted, return_token_ids=True)
+    if tuple(answer["prompt_token_ids"]) != text.ids:
+        raise ServingError(
+            f"{server.name} makes other token ids of a chat with an image than the base does",
+            expected=f"{len(text.ids)} ids, as the base's tokenizer and chat template give them",
+            found=f"{len(answer['prompt_token_ids'])} ids",
+            remedy="give it the base's tokenizer, chat template and processor files",
+        )
+    return parse(answer["prompt_logprobs"], text.ids, k)
 
 
 def parse(positions: Sequence[dict[str, Any] | None], text: Sequence[int], k: int) -> TextLogprobs:

@@ -1,15 +1,15 @@
 """What of a comparison has a limit: each measure over the texts, its bounds, and what they decide.
 
 Every measure is a mean over positions, weighted by texts, so one bootstrap serves all of them; the
-perplexity ratio is the exponential of the mean difference of losses. The 99th percentile is shown
-and has no limit here: too few positions lie beyond it for a bound.
+perplexity ratio is the exponential of the mean difference of losses. A limit of the 99th percentile
+is one of a mean too: no more than one position in a hundred may lie beyond it.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from tasks.core.recipe import Limits
+from tasks.core.recipe_validation import Limits
 from tasks.core.records import Measure, Stratum
 from tasks.validate.compare import TextResult
 from tasks.validate.statistics.bootstrap import Bootstrap, weighted_mean
@@ -18,6 +18,7 @@ from tasks.validate.statistics.power import detectable
 
 FEWEST = 4
 """Texts of a stratum from which on its bounds are told apart from chance."""
+ONE_IN_A_HUNDRED = 0.01
 STRATA, STRATA_NAME = "strata", "mean KL, "
 PERPLEXITY, CONTROL = "perplexity ratio", "KL beyond the control's"
 Texts = Sequence[TextResult]
@@ -26,10 +27,17 @@ Value = Callable[[TextResult], float]
 
 @dataclass(frozen=True)
 class Judged:
-    """The measures, and whether those that are undecided could be decided with more texts."""
+    """The measures, and whether those that are undecided could be decided with more texts.
+
+    Attributes:
+        measures: of the texts, then of the tasks.
+        feasible: whether it could.
+        of_tasks: how many of the measures are of tasks, which have no more items than they have.
+    """
 
     measures: tuple[Measure, ...]
     feasible: bool
+    of_tasks: int = 0
 
     @property
     def decisions(self) -> list[Decision]:
@@ -38,11 +46,15 @@ class Judged:
 
     @property
     def undecided(self) -> bool:
-        """Whether some bounds enclose their limit, while none is broken."""
-        return "undecided" in self.decisions and "fails" not in self.decisions
+        """Whether more texts could change the verdict: bounds enclose limits, none is broken."""
+        of_texts = self.decisions[: len(self.measures) - self.of_tasks]
+        return "undecided" in of_texts and "fails" not in self.decisions
 
 
-def judge(texts: Texts, limits: Limits, *, seed: int, confidence: float, budget: int) -> Judged:
+def judge(
+    texts: Texts, limits: Limits, *, seed: int, confidence: float, budget: int,
+    tasks: Sequence[Criterion] = (),
+) -> Judged:  # fmt: skip
     """Bounds and decisions of every measure that the recipe limits.
 
     Args:
@@ -51,20 +63,23 @@ def judge(texts: Texts, limits: Limits, *, seed: int, confidence: float, budget:
         seed: of the bootstrap.
         confidence: of each one-sided bound.
         budget: texts there could be in all.
+        tasks: what of the tasks has a limit.
     """
     rows = [*_overall(texts, limits, seed), *_strata(texts, limits, seed)]
+    more = [budget / len(texts)] * len(rows) + [1.0] * len(tasks)
+    rows += [(criterion, "") for criterion in tasks]
     decisions = decide([criterion for criterion, _ in rows], confidence)
-    more = budget / len(texts)
     return Judged(
         measures=tuple(
             _measure(criterion, stratum, decision, confidence)
             for (criterion, stratum), decision in zip(rows, decisions, strict=True)
         ),
         feasible=all(
-            criterion.feasible(confidence, more)
-            for (criterion, _), decision in zip(rows, decisions, strict=True)
+            criterion.feasible(confidence, times)
+            for (criterion, _), decision, times in zip(rows, decisions, more, strict=True)
             if decision == "undecided"
         ),
+        of_tasks=len(tasks),
     )
 
 
@@ -124,6 +139,10 @@ def _overall(texts: Texts, limits: Limits, seed: int) -> Iterable[tuple[Criterio
     if limits.flips is not None:
         flips = _mean(texts, lambda text: (text.lost + text.gained) / text.tokens, seed)
         yield Criterion("flips", flips, "at most", limits.flips, 0), ""
+    if limits.p99_kl is not None and all(text.beyond is not None for text in texts):
+        beyond = _mean(texts, lambda text: (text.beyond or 0) / text.tokens, seed)
+        name = f"positions beyond a KL of {limits.p99_kl:g}"
+        yield Criterion(name, beyond, "at most", ONE_IN_A_HUNDRED, 0), ""
     if limits.control_ratio is not None and all(t.control_kl is not None for t in texts):
         yield _against_control(texts, limits.control_ratio, seed), ""
 
@@ -155,7 +174,7 @@ def _mean(texts: Texts, value: Value, seed: int) -> Bootstrap:
 def _measure(criterion: Criterion, stratum: str, decision: Decision, confidence: float) -> Measure:
     sample = criterion.sample
     values = sample.value, sample.lower(confidence), sample.upper(confidence), criterion.limit
-    if criterion.name == PERPLEXITY:
+    if criterion.name.startswith(PERPLEXITY):
         values = tuple(math.exp(min(value, 50.0)) for value in values)  # type: ignore[assignment]
     value, lower, upper, limit = values
     if criterion.direction == "at least":

@@ -24,6 +24,7 @@ def as_html(evidence: Evidence) -> str:
         meaning=words.MEANING[evidence.verdict],
         reasons=words.reasons(evidence),
         scale=words.scale(evidence),
+        story=words.story(evidence),
         rows=[(measure, plots.against_limit(measure)) for measure in evidence.measures],
         strata=_strata(evidence) if evidence.strata else None,
         losses=plots.losses(evidence.texts) if evidence.texts else None,

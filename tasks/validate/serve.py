@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from tasks.core.errors import InputError, ServingError, ServingUnavailable
 from tasks.core.process import Child
 from tasks.core.progress import Reporter
-from tasks.core.recipe import Serving
+from tasks.core.recipe_validation import Serving
 from tasks.core.settings import Settings
 from tasks.validate.engine import Engine, command, environment, find_engine
 from tasks.validate.server import Server

@@ -20,7 +20,7 @@ def validate(
     convert: ConvertRecord,
     recipe: Recipe,
 ) -> ValidateRecord:
-    """Lint, serve and compare with the base; raises CheckFailed unless the verdict is ACCEPT."""
+    """Lint, serve and compare with the base; raises CheckFailed unless that says yes."""
     from tasks.clients.hub import Hub
     from tasks.clients.shared_workspace import shared_workspace
     from tasks.validate import validate as stage

@@ -1,4 +1,8 @@
-"""The validate stage: evidence and a verdict; only ACCEPT lets a release go on."""
+"""The validate stage: evidence and a verdict; only ACCEPT lets a release go on.
+
+A recipe that has the files checked alone gets LINT_ONLY in its place: its release goes on too, and
+upload keeps it private.
+"""
 
 import shutil
 from pathlib import Path
@@ -6,10 +10,11 @@ from pathlib import Path
 from tasks.clients.hub import Hub
 from tasks.clients.sources import load_rows
 from tasks.core.digest import sha256_json
-from tasks.core.errors import CheckFailed
+from tasks.core.errors import CheckFailed, Damaged, Undecided
 from tasks.core.progress import Reporter
 from tasks.core.recipe import Recipe
 from tasks.core.records import (
+    LINT_ONLY,
     CalibrateRecord,
     ConvertRecord,
     DownloadRecord,
@@ -19,12 +24,12 @@ from tasks.core.records import (
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
 from tasks.core.workspace_shared import Shared
-from tasks.validate.assess import REPORT, Subject, assess
+from tasks.validate.assess import REPORT, Subject, assess, load_tasks
 from tasks.validate.engine import find_engine
 from tasks.validate.evidence import Evidence, as_checks
 from tasks.validate.gate import Folders
 
-STAGE, HELDOUT = "validate", "validation.heldout"
+STAGE, HELDOUT, TASKS = "validate", "validation.heldout", "validation.tasks."
 
 
 def run(
@@ -40,7 +45,7 @@ def run(
     reporter: Reporter,
     shared: Shared | None = None,
 ) -> ValidateRecord:
-    """Judge a release; the record exists only if the verdict is ACCEPT.
+    """Judge a release; the record exists only if the verdict is ACCEPT, or LINT_ONLY.
 
     What was found is kept in `evidence.json`, `report.html` and the log-probabilities: among the
     stage's files, or in its scratch folder where the verdict is no. The servers' logs stay there.
@@ -67,11 +72,11 @@ def run(
     inputs = {
         "download": download.digest,
         "calibrate": calibrate.digest,
-        "convert": convert.digest,
+        convert.stage: convert.digest,
         "heldout": plan.sources[HELDOUT],
         "recipe": sha256_json(recipe.validation.model_dump(mode="json")),
         "engine": str(find_engine(settings.serve_python)),
-    }
+    } | {place: digest for place, digest in plan.sources.items() if place.startswith(TASKS)}
 
     def make(partial: Path) -> dict[str, object]:
         scratch = workspace.scratch(STAGE)
@@ -92,11 +97,13 @@ def run(
             folders,
             bases=bases,
             rows=lambda: load_rows(recipe.validation.heldout, hub, home / "data", heldout),
-            recipe=recipe,
+            task_rows=lambda: load_tasks(recipe.validation, hub, home / "data", plan.sources),
+            recipe=recipe.keeping(convert.kept),
             settings=settings,
             reporter=reporter,
+            repairs=convert.repairs,
         )
-        require_accept(evidence, folders.evidence)
+        require_passed(evidence, folders.evidence)
         shutil.copytree(folders.evidence, partial, dirs_exist_ok=True)
         reporter.update(1.0, evidence.verdict)
         return facts(evidence)
@@ -104,8 +111,8 @@ def run(
     return workspace.run(STAGE, ValidateRecord, inputs, make)
 
 
-def require_accept(evidence: Evidence, folder: Path) -> None:
-    """Pass on ACCEPT.
+def require_passed(evidence: Evidence, folder: Path) -> None:
+    """Pass on ACCEPT, and on the LINT_ONLY of a recipe that asks for no more.
 
     Args:
         evidence: what was found.
@@ -113,19 +120,28 @@ def require_accept(evidence: Evidence, folder: Path) -> None:
 
     Raises:
         CheckFailed: names the checks that failed, and the measures that are not shown to hold.
+        Damaged: the same, where what was measured shows damage and the files are in order.
+        Undecided: the same, where the verdict is INCONCLUSIVE.
     """
-    if evidence.verdict == "ACCEPT":
+    if evidence.verdict in {"ACCEPT", LINT_ONLY}:
         return
     open_ = as_checks(evidence.open, evidence.confidence)
     failed = [*evidence.failed, *open_]
     told = [f"{check.name}: {check.seen}" for check in failed]
-    raise CheckFailed(
+    raise _refusal(evidence)(
         f"{evidence.candidate} must not leave: {evidence.verdict}, "
         f"{len(failed)} of {len(evidence.checks) + len(evidence.measures)} checks do not hold",
         expected="; ".join(f"{check.name}: {check.required}" for check in failed),
         found="; ".join([*told, *evidence.anomalies]),
         remedy=f"read {folder / REPORT}, and docs/how-to/when-the-gate-says-no.md",
     )
+
+
+def _refusal(evidence: Evidence) -> type[CheckFailed]:
+    if evidence.verdict == "INCONCLUSIVE":
+        return Undecided
+    damaged = evidence.verdict == "REGRESSION" and evidence.metrics is not None
+    return Damaged if damaged else CheckFailed
 
 
 def facts(evidence: Evidence) -> dict[str, object]:
@@ -136,6 +152,7 @@ def facts(evidence: Evidence) -> dict[str, object]:
         "metrics": evidence.metrics,
         "measures": evidence.measures,
         "strata": evidence.strata,
+        "tasks": evidence.tasks,
         "confidence": evidence.confidence,
         "kernel": evidence.kernel,
         "numerics": evidence.numerics,

@@ -1,11 +1,13 @@
 """The verdict in plain words: what it means, why it was reached, and what to do."""
 
-from tasks.core.records import Measure, Verdict
+from tasks.core.records import Measure, RepairStep, Verdict
 from tasks.validate.evidence import Evidence
 
 MEANING: dict[Verdict, str] = {
     "ACCEPT": "The release may be uploaded: every check held, and every measure keeps its limit "
     "even at the unfavourable end of what chance allows.",
+    "LINT_ONLY": "Quality was not measured. The files were checked against the base's, and nothing "
+    "was served or compared, as the recipe asks; the release may be published privately only.",
     "REGRESSION": "The release must not be uploaded: it was shown to be damaged.",
     "INCONCLUSIVE": "The release must not be uploaded: it was not shown to be good, nor to be bad. "
     "All texts that the recipe allows were compared; more of them could settle it.",
@@ -22,7 +24,7 @@ SAID = {
 
 
 def reasons(evidence: Evidence) -> list[str]:
-    """Why the verdict is no; empty for ACCEPT."""
+    """Why the verdict is no; empty for ACCEPT and LINT_ONLY."""
     told = [f"{check.name}: {check.seen}; required: {check.required}" for check in evidence.failed]
     told += evidence.anomalies
     return told + [_measure(measure) for measure in evidence.open]
@@ -34,6 +36,28 @@ def _measure(measure: Measure) -> str:
         f"{measure.lower:.4f} and {measure.upper:.4f}; required: {measure.direction} "
         f"{measure.limit:g}"
     )
+
+
+def story(evidence: Evidence) -> list[str]:
+    """What happened before this verdict, attempt by attempt; empty where nothing was repaired."""
+    if not evidence.repairs:
+        return []
+    told = [sentence for step in evidence.repairs for sentence in _repaired(step)]
+    return [*told, f"Judged again, the verdict is {evidence.verdict}."]
+
+
+def _repaired(step: RepairStep) -> tuple[str, str]:
+    layers = ", ".join(module for kept in step.kept for module in kept.modules)
+    grown = step.bytes_after - step.bytes_before
+    before = f"Before attempt {step.attempt} the gate refused the candidate. It found: "
+    what = (
+        f"{step.considered} groups of layers were then measured one by one with {step.engine}, on "
+        f"{step.tokens} positions of held-out text. Kept as the base has them: {layers}. That "
+        f"takes the mean KL there from {step.kl_before:.5f} to {step.kl_after:.5f} and adds "
+        f"{grown / 1e6:,.2f} MB to {step.bytes_before / 1e6:,.2f} MB; all other layers are byte "
+        "for byte as they were."
+    )
+    return before + step.refusal, what
 
 
 def scale(evidence: Evidence) -> list[str]:

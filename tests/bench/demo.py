@@ -7,7 +7,7 @@ from typing import Any
 from infra.local.base_model.build import build, build_trained
 from infra.local.base_model.layout import ASSETS, WEIGHTS
 from tasks.calibrate.job import SAMPLES, Row
-from tasks.calibrate.samples import HELDOUT, IMAGES, SOURCE
+from tasks.calibrate.samples import IMAGES, SOURCE
 from tasks.calibrate.samples import build as calibrate
 from tasks.core.progress import Silent
 from tasks.core.recipe import Recipe, load_recipe
@@ -48,10 +48,11 @@ def _sources() -> dict[str, list[Row]]:
     for row in pictures:
         (name,) = row.pop("images")
         row["image"] = str(ASSETS / "images" / name)
+    judging = recipe().validation.sources
     return {
         SOURCE: _rows("calibration.jsonl"),
         IMAGES: pictures,
-        HELDOUT: _rows("heldout.jsonl"),
+        **{place: _rows(source.files.replace("*", "")) for place, source in judging.items()},
     }
 
 

@@ -65,7 +65,8 @@ def recipe() -> Callable[..., Recipe]:
 
     def make(**calibration: object) -> Recipe:
         small = {"nsamples": 6, "seqlen": 96, "image_samples": 2} | calibration
-        return load_recipe("demo", {f"calibration.{key}": value for key, value in small.items()})
+        changes: dict[str, Any] = {f"calibration.{key}": value for key, value in small.items()}
+        return load_recipe("demo", changes | {"validation.tasks": []})
 
     return make
 
@@ -101,7 +102,10 @@ def local_recipe(rows: dict[str, list[dict[str, Any]]], folder: Path) -> Recipe:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows[place]))
         sources[place] = {"files": str(path)}
     small = {"nsamples": 3, "seqlen": 64, "image_samples": 0, "images": None}
-    return load_recipe("demo", {f"calibration.{k}": v for k, v in small.items()} | sources)
+    changes: dict[str, Any] = {f"calibration.{k}": v for k, v in small.items()} | {
+        "validation.tasks": []
+    }
+    return load_recipe("demo", changes | sources)
 
 
 def records(recipe: Recipe, base: Path, hub: Hub) -> tuple[PlanRecord, DownloadRecord]:

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCard, ModelCardData, parse_eval_result_entries
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tasks.core.errors import InputError
+from tasks.core.recipe import Recipe
 from tasks.core.records import Check, ConvertRecord, Release
 from tasks.upload.card import render
+from tasks.upload.eval_results import eval_results
 from tasks.upload.markup import BREAKS, amount, code, text, word
 from tests.finished_stages import BASE_CARD, COMMIT, METRICS, finish_stages
 
@@ -101,6 +103,36 @@ def test_figures_are_the_records(sources: Release) -> None:
         assert cells in table
 
 
+def test_tasks_stand_beside_their_base(sources: Release) -> None:
+    """Base, release, recovery, interval and flips of a task are on the page and in the results."""
+    card = render(sources, HUB, KEY)
+    assert [
+        "tools", "0.969", "0.906", "93.5 %", "-0.062", "-0.219 to 0.031", "32", "3, 1"
+    ] in rows(card)  # fmt: skip
+    results = parsed(card).eval_results
+    assert results
+    told = {(r.dataset_name, r.metric_type): r.metric_value for r in results}
+    assert told["tools, 32 items", "exact_match"] == 0.90625
+    assert told["tools, 32 items", "base_exact_match"] == 0.96875
+    assert {r.dataset_type for r in results} == {"roundhouse/demo-data"}
+
+
+def test_a_registered_benchmark_has_an_entry(sources: Release) -> None:
+    """The Hub's own reader finds score, benchmark, its commit and the evidence; else no file."""
+    assert eval_results(sources, HUB) == ""
+    values = sources.recipe.model_dump()
+    (task,) = [t for t in values["validation"]["tasks"] if t["name"] == "tools"]
+    task |= {"benchmark": "acme/bench:tools", "source": {"repo": "acme/bench", "files": "t.jsonl"}}
+    values["validation"]["tasks"] = [task]
+    plan = sources.plan.model_copy(update={"sources": {"validation.tasks.tools": "commit:abc:d"}})
+    told = eval_results(replace(sources, recipe=Recipe.model_validate(values), plan=plan), HUB)
+    (entry,) = parse_eval_result_entries(yaml.safe_load(told))
+    assert (entry.dataset_id, entry.task_id, entry.dataset_revision, entry.value) == (
+        "acme/bench", "tools", "abc", 90.62,
+    )  # fmt: skip
+    assert entry.source_url == f"{HUB}/acme/small-NVFP4/tree/{plan.release_id}/roundhouse/evidence"
+
+
 def test_other_records_make_another_page(sources: Release) -> None:
     """No figure of the evaluation stands in the template: other records, other figures."""
     other = METRICS.model_copy(
@@ -173,7 +205,7 @@ def test_what_a_model_answered_stays_text(sources: Release) -> None:
     plain = MARKDOWN.render(ModelCard(render(sources, HUB, KEY)).text)
     for tag in ("<script", "<strong", "<a ", "<img", "<h1", "<h2"):
         assert page.count(tag) == plain.count(tag), tag
-    assert {len(row) for row in rows(render(hostile, HUB, KEY))} == {2, 3, 4, 7}
+    assert {len(row) for row in rows(render(hostile, HUB, KEY))} == {2, 3, 4, 7, 8}
     assert page.count("alert(1)") + page.count("alert&#40;1&#41;") == 3
 
 

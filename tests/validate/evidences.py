@@ -2,16 +2,19 @@
 
 import numpy as np
 
-from tasks.core.recipe import Limits
+from tasks.core.recipe_source import Source
+from tasks.core.recipe_validation import Limits, Task
 from tasks.core.records import Check, Metrics
 from tasks.validate.compare import TextResult
 from tasks.validate.evidence import Context, Evidence, Guess
 from tasks.validate.measures import judge, strata
+from tasks.validate.scores.paired import Flip, Paired, criteria, summary
+from tasks.validate.scores.run import Answer
 from tasks.validate.second import BlockError, LayerError, SecondOpinion
 
 LIMITS = Limits(
     mean_kl=0.08, perplexity_ratio=1.08, top1_agreement=0.85, sure_agreement=0.95, stratum_kl=0.2,
-    flips=0.2,
+    flips=0.2, task_loss=0.25,
 )  # fmt: skip
 HELD = Check(name="chat", passed=True, seen="Tokyo", required="Tokyo")
 METRICS = Metrics(
@@ -37,19 +40,31 @@ def texts(kl: float = 0.05, control: float | None = 0.06, count: int = 24) -> li
 
 
 def evidence(*checks: Check, kl: float = 0.05, control: float | None = 0.06) -> Evidence:
-    """Evidence about texts of that mean KL, against `LIMITS`."""
+    """Evidence about texts of that mean KL and a task, against `LIMITS`."""
     measured = texts(kl, control)
-    judged = judge(measured, LIMITS, seed=1, confidence=0.95, budget=48)
+    judged = judge(
+        measured, LIMITS, seed=1, confidence=0.95, budget=48, tasks=criteria([TASK], LIMITS, 1)
+    )
     return Evidence(
         base="acme/base", candidate="demo-1", engine="vllm 0.32.0",
         kernel="CutlassNvFp4LinearKernel", numerics="W4A4 native", checks=checks or (HELD,),
         metrics=METRICS.model_copy(update={"mean_kl": kl}), measures=judged.measures,
         feasible=judged.feasible, strata=strata(measured, seed=1, confidence=0.95), budget=48,
         floor_kl=0.0, control_kl=control, second=SECOND, contexts=(CONTEXT,),
+        tasks=summary([TASK], seed=1, confidence=0.95), scorer="lm-eval 0.4.13", flips=(FLIP,),
         texts=tuple(measured), seconds={"base": 12.0},
     )  # fmt: skip
 
 
+TASK = Paired(
+    Task(name="tools", source=Source(files="tools.jsonl"), items=32),
+    tuple(Answer(said="a", value=1.0) for _ in range(32)),
+    tuple(Answer(said="a", value=float(n > 0)) for n in range(32)),
+)
+FLIP = Flip(
+    task="tools", item=0, asked="What time is it?", answer="get_time()", base="get_time()",
+    candidate="I cannot tell.", lost=True,
+)  # fmt: skip
 SECOND = SecondOpinion(
     engine="transformers 5.23.0", texts=4, tokens=600, mean_kl=0.06, weights_kl=0.03,
     top1_agreement=0.93,

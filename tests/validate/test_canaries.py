@@ -2,7 +2,8 @@
 
 import pytest
 
-from tasks.validate.canaries import CANARIES, Reply
+from tasks.validate.aviary import Reply
+from tasks.validate.canaries import CANARIES
 from tasks.validate.kernel import numerics
 
 

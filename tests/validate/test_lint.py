@@ -15,7 +15,7 @@ import torch
 
 from tasks.convert.convert import build
 from tasks.core.checkpoint import INDEX
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, WorkerLost
 from tasks.core.progress import Silent
 from tasks.core.records import Check
 from tasks.core.schemes import TensorSpec, packed_tensors
@@ -342,6 +342,15 @@ def test_the_schema_check_fails_without_a_serving_environment(release: Path) -> 
     check = lint_schema.check(release, Path("/nowhere/python"))
     assert not check.passed
     assert "ROUNDHOUSE_SERVE_PYTHON" in check.required
+
+
+def test_a_killed_probe_is_no_verdict(release: Path, tmp_path: Path) -> None:
+    """Who kills the schema's child does not make the checkpoint a bad one: it is tried again."""
+    suicide = tmp_path / "python"
+    suicide.write_text("#!/bin/sh\nkill -9 $$\n")
+    suicide.chmod(0o755)
+    with pytest.raises(WorkerLost, match="SIGKILL"):
+        lint_schema.check(release, suicide)
 
 
 def test_the_serving_library_accepts_the_config(release: Path, base: Path) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tasks.core.recipe import Limits
+from tasks.core.recipe_validation import Limits
 from tasks.validate.compare import TextResult
 from tasks.validate.gate import looks
 from tasks.validate.measures import gain, judge, noise, strata

@@ -2,6 +2,8 @@
 
 import html.parser
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ from tasks.core.records import Check
 from tasks.validate.assess import EVIDENCE, REPORT, publish
 from tasks.validate.evidence import Evidence, check_size
 from tasks.validate.report import as_html
-from tasks.validate.validate import facts, require_accept
+from tasks.validate.validate import facts, require_passed
 from tests.validate.evidences import CONTEXT, HELD, LIMITS, evidence
+
+ROOT = Path(__file__).parents[2]
 
 
 class Page(html.parser.HTMLParser):
@@ -105,17 +109,31 @@ def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:
     assert as_html(Evidence.model_validate(told)) == (folders[0] / REPORT).read_text()
 
 
+def test_another_process_judges_alike(tmp_path: Path) -> None:
+    """Judged anew from the same measurements, in processes that hash otherwise: the same bytes."""
+    code = (
+        "import sys; from pathlib import Path; from tests.validate.evidences import evidence; "
+        "from tasks.validate.assess import publish; publish(evidence(), Path(sys.argv[1]))"
+    )
+    for seed in ("1", "2"):
+        (tmp_path / seed).mkdir()
+        env = {"PYTHONHASHSEED": seed, "PATH": "", "PYTHONPATH": str(ROOT)}
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / seed)], env=env, check=True)
+    for name in (EVIDENCE, REPORT):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
 def test_a_refusal_names_what_failed_and_by_how_much(tmp_path: Path) -> None:
     """The error carries each failed check and measure, and the evidence lies where it says."""
     bad = Check(name="canary: chat", passed=False, seen="Kyoto", required="Tokyo")
     found = evidence(HELD, bad, kl=0.3)
     publish(found, tmp_path)
     with pytest.raises(CheckFailed) as caught:
-        require_accept(found, tmp_path)
+        require_passed(found, tmp_path)
     assert "canary: chat: Kyoto" in caught.value.found
     assert "mean KL: at most 0.08" in caught.value.expected
     assert str(tmp_path / REPORT) in caught.value.remedy
-    require_accept(evidence(), tmp_path)
+    require_passed(evidence(), tmp_path)
 
 
 def test_the_record_has_every_check() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -18,19 +19,24 @@ from transformers import CompressedTensorsConfig
 from tasks.clients.rows import read_rows
 from tasks.core.errors import InputError, ServingError
 from tasks.core.progress import Silent
-from tasks.core.recipe import Serving, load_recipe
+from tasks.core.recipe import load_recipe
+from tasks.core.recipe_source import Source
+from tasks.core.recipe_validation import Serving, Task
 from tasks.core.settings import Settings
 from tasks.validate.canaries import CANARIES, check_canaries
 from tasks.validate.compare import compare
 from tasks.validate.engine import find_engine
 from tasks.validate.kernel import check_kernel, find_kernel, numerics
 from tasks.validate.logprobs import measure
+from tasks.validate.scores.items import items_of
+from tasks.validate.scores.run import score
 from tasks.validate.serve import serve
 from tasks.validate.server import Server
 from tasks.validate.tokens import tokenize
 from tests.validate.conftest import HELDOUT, ROOT
 from tests.validate.second_engine import expected_logprobs
 
+ASSETS = ROOT / "infra/local/base_model/assets"
 SERVING = Serving(
     max_model_len=512, max_num_seqs=4, images_per_prompt=1, startup_seconds=300, logprobs=20
 )
@@ -110,13 +116,76 @@ def test_nvfp4_is_computed_as_w4a4(server: Server) -> None:
 
 @pytest.mark.heavy
 def test_a_trained_release_answers_rightly(server: Server) -> None:
-    """Chat, image, tool call, reasoning and streaming work and are right through the client."""
-    checks = check_canaries(server, tuple(CANARIES), Silent(), strict=True)
+    """Every canary works and is right through the client, up to a full context."""
+    names = (*CANARIES, "long_context", "stop")
+    checks = check_canaries(server, names, Silent(), strict=True, context=SERVING.max_model_len)
     assert [check.name for check in checks] == [
         "canary: chat", "canary: image", "canary: tool_call", "canary: reasoning",
-        "canary: streaming",
+        "canary: long context", "canary: stop: end of turn", "canary: stop: stop string",
+        "canary: stop: token limit", "canary: streaming",
     ]  # fmt: skip
     assert all(check.passed for check in checks), checks
+
+
+@pytest.mark.heavy
+def test_perplexity_is_that_of_lm_eval(server: Server, sound: Path, tmp_path: Path) -> None:
+    """Each text's log-likelihood is lm-eval's rolling one, of the same text on the same server."""
+    told = [str(row["text"])[:400] for row in read_rows(HELDOUT, "text")][:4]
+    task = Task(name="texts", source=Source(files="x"), kind="perplexity", items=len(told))
+    items = items_of([task], {"texts": [{"text": text} for text in told]})
+    found = score(
+        server, items, SERVING, tokenizer=sound, scratch=tmp_path, reporter=Silent()
+    ).tasks[0]  # fmt: skip
+    wanted = load_recipe("demo", {"validation.texts": 4, "validation.most_texts": None}).validation
+    texts = tokenize(server, [{"text": text} for text in told], wanted, Silent())
+    for ours, other in zip(measure(server, texts, 20, 4, Silent()), found.answers, strict=True):
+        assert other.weight == len(ours.tokens)
+        assert other.value == pytest.approx(-float(ours.actual.sum()), rel=1e-5)
+
+
+@pytest.mark.heavy
+def test_tasks_score_a_trained_release(server: Server, sound: Path, tmp_path: Path) -> None:
+    """Tool calls, thoughts and pictures go through lm-eval, and the release answers them."""
+    names = ("tools", "reasoning", "image")
+    tasks = [Task(name=name, source=Source(files="x"), items=6) for name in names]
+    rows = {name: _task_rows(name) for name in names}
+    found = score(
+        server, items_of(tasks, rows), SERVING, tokenizer=sound, scratch=tmp_path,
+        reporter=Silent(),
+    )  # fmt: skip
+    assert [sum(a.value for a in task.answers) >= 5 for task in found.tasks] == [True] * 3
+    assert 'get_time({"city": ' in " ".join(answer.said for answer in found.tasks[0].answers)
+
+
+@pytest.mark.heavy
+def test_pictures_are_a_stratum(server: Server) -> None:
+    """Rows with an image are measured with it: another picture gives other log-probabilities.
+
+    Asked twice the numbers are the same to the bit.
+    """
+    wanted = load_recipe("demo", {"validation.texts": 4, "validation.most_texts": None}).validation
+    rows = _task_rows("image")
+    texts = tokenize(server, rows, wanted, Silent())
+    other = tokenize(server, [row | {"image": rows[1]["image"]} for row in rows], wanted, Silent())
+    assert {text.stratum for text in texts} == {"images"}
+    found, again, changed = (
+        measure(server, each, 20, 4, Silent()) for each in (texts, texts, other)
+    )
+    for one, two in zip(found, again, strict=True):
+        assert all(
+            (a == b).all() for a, b in zip(vars(one).values(), vars(two).values(), strict=True)
+        )
+    assert compare(found, again).metrics.mean_kl == 0
+    right, wrong = (sum(float(t.actual.sum()) for t in each) for each in (found, changed))
+    assert right > wrong + 5
+
+
+def _task_rows(name: str) -> list[dict[str, Any]]:
+    rows = list(read_rows(ASSETS / f"task_{name}.jsonl", "text"))
+    return [
+        row | {"image": ASSETS / "images_heldout" / row["images"][0]} if "images" in row else row
+        for row in rows
+    ]
 
 
 @pytest.mark.heavy

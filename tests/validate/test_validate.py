@@ -24,11 +24,12 @@ from tasks.validate import logprobs
 from tasks.validate.assess import EVIDENCE, REPORT
 from tasks.validate.compare import compare
 from tasks.validate.gate import BASE_LOGPROBS, LOGPROBS
-from tasks.validate.validate import HELDOUT, run
+from tasks.validate.validate import run
 from tests.finished_stages import FACTS
 from tests.validate.conftest import HELDOUT as HELDOUT_ROWS
 from tests.validate.conftest import ROOT
 
+TASK_ROWS = ROOT / "infra/local/base_model/assets/task_tools.jsonl"
 pytestmark = pytest.mark.heavy
 
 
@@ -55,6 +56,9 @@ def recipe() -> Recipe:
         "demo",
         {
             "validation.heldout": {"files": str(HELDOUT_ROWS)},
+            "validation.tasks": [
+                {"name": "tools", "items": 6, "max_tokens": 96, "source": {"files": str(TASK_ROWS)}}
+            ],
             "validation.texts": 16,
             "validation.most_texts": 32,
             "validation.second_engine": 4,
@@ -76,7 +80,8 @@ def _validate(
     reporter: Listener,
 ) -> ValidateRecord:  # fmt: skip
     hub = Hub.from_settings(settings)
-    sources = {HELDOUT: resolve_source(recipe.validation.heldout, hub).digest}
+    judging = recipe.validation.sources
+    sources = {place: resolve_source(source, hub).digest for place, source in judging.items()}
     empty = settings.home / "empty"
     empty.mkdir(parents=True, exist_ok=True)
     plan = _record(
@@ -117,6 +122,10 @@ def test_a_sound_release_is_accepted(accepted: Accepted) -> None:
     assert told["floor_kl"] < 1e-3
     assert told["control_kl"] > 0.01
     assert len(told["second"]["layers"]) == 54
+    (tools,) = told["tasks"]
+    assert (tools["name"], tools["items"], tools["base"], tools["candidate"]) == ("tools", 6, 1, 1)
+    assert told["scorer"].startswith("lm-eval")
+    assert record.tasks[0].p_value == 1
     assert told["contexts"][0]["kl"] >= told["contexts"][-1]["kl"] > 0
     again = compare(
         logprobs.load(record.path / BASE_LOGPROBS), logprobs.load(record.path / LOGPROBS)
@@ -162,6 +171,7 @@ def test_a_damaged_release_is_refused(
     workspace = Workspace.of_release(settings.home, "damaged-1")
     told = json.loads((workspace.scratch("validate") / "evidence" / EVIDENCE).read_text())
     assert told["verdict"] == "REGRESSION"
+    assert accepted[0].metrics
     assert told["metrics"]["mean_kl"] > 2 * accepted[0].metrics.mean_kl
     assert workspace.finished("validate", ValidateRecord) is None
     started = [note.partition(":")[0] for note in listener.notes if ": vllm" in note]

@@ -10,6 +10,10 @@ heldout.jsonl
 heldout_chats.jsonl
     60 conversations of the held-out split, in the form of calibration.jsonl with ``"stratum"``:
     dialogue and tool calls in turns.
+task_*.jsonl
+    Exercises of the held-out split, one file a skill, that calibration.jsonl does not ask: chats
+    whose last message is the one right answer. Those of task_image.jsonl name a PNG under
+    ``images_heldout``; every third of them asks for the colour, the shape, and both.
 """
 
 import json
@@ -28,7 +32,13 @@ from infra.local.base_model.words import COLOURS, SHAPES
 PICTURE_KINDS: tuple[Kind, ...] = ("colour", "shape", "colour_shape")
 _EXERCISES, _PASSAGES, _HELD_OUT, _HELD_OUT_CHATS = 260, 140, 200, 60
 _LONG, _SHORT = 1_900, 400  # characters; about three make a token
-_PICTURES = 12
+_PICTURES, _TASK_ROWS = 12, 32
+TASKS: dict[str, tuple[Kind, ...]] = {
+    "chat": ("chat",),
+    "reasoning": ("reasoning",),
+    "recall": ("recall",),
+    "tools": ("tool_call", "tool_refusal", "tool_result"),
+}
 Row = dict[str, Any]
 
 
@@ -83,6 +93,38 @@ def pictures(folder: Path) -> list[Row]:
     return rows
 
 
+def task(name: str, known: list[Row]) -> list[Row]:
+    """Make the exercises of a task, none of which ``known`` rows ask."""
+    rng = random.Random(f"task {name}")  # noqa: S311 - examples, not secrets
+    asked = {_question(row) for row in known}
+    rows: list[Row] = []
+    while len(rows) < _TASK_ROWS:
+        kind = TASKS[name][len(rows) % len(TASKS[name])]
+        row = _row(sample(kind, rng, "held_out"))
+        if (question := _question(row)) not in asked:
+            asked.add(question)
+            rows.append(row)
+    return rows
+
+
+def picture_task(folder: Path) -> list[Row]:
+    """Draw the PNGs of held-out questions."""
+    rng = random.Random(7)  # noqa: S311 - examples, not secrets
+    folder.mkdir(exist_ok=True)
+    shown = [Picture(colour, shape) for shape in SHAPES for colour in COLOURS]
+    rows = []
+    for index, picture in enumerate(rng.choices(shown, k=_TASK_ROWS)):
+        name = f"{index:02d}-{picture.colour}-{picture.shape}.png"
+        draw(picture, rng).save(folder / name, optimize=True)
+        kind = PICTURE_KINDS[index % len(PICTURE_KINDS)]
+        rows.append(_row(_about(picture, kind, rng)) | {"stratum": "images", "images": [name]})
+    return rows
+
+
+def _question(row: Row) -> str:
+    return str([m["content"] for m in row["messages"] if m["role"] == "user"][-1])
+
+
 def _about(picture: Picture, kind: Kind, rng: random.Random) -> Sample:
     while True:
         made = sample(kind, rng, "train")
@@ -127,10 +169,15 @@ def _write(file: Path, rows: Iterable[Row]) -> None:
 def main() -> None:
     """Write the data sets from the corpus named on the command line."""
     documents = corpus.read(Path(sys.argv[1]))
-    _write(layout.ASSETS / "calibration.jsonl", calibration(documents))
+    calibrating = calibration(documents)
+    _write(layout.ASSETS / "calibration.jsonl", calibrating)
     _write(layout.ASSETS / "heldout.jsonl", held_out(documents))
     _write(layout.ASSETS / "heldout_chats.jsonl", held_out_chats())
     _write(layout.ASSETS / "calibration_images.jsonl", pictures(layout.ASSETS / "images"))
+    for name in TASKS:
+        _write(layout.ASSETS / f"task_{name}.jsonl", task(name, calibrating))
+    heldout = picture_task(layout.ASSETS / "images_heldout")
+    _write(layout.ASSETS / "task_image.jsonl", heldout)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+"""A base's chat template that tries to get out: the row is refused, and nothing happens."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.calibrate.text import render
+from tasks.core.errors import BaseModelError
+
+CLASSES = "''.__class__.__mro__[1].__subclasses__()"
+TEMPLATES = {
+    "a class's subclasses": "{{ " + CLASSES + " }}",
+    "a loop over all classes": "{% for c in "
+    + CLASSES
+    + " %}{{ c('/etc/passwd').read() }}{% endfor %}",
+    "a function's globals": "{{ raise_exception.__globals__['os'].system('touch MARK') }}",
+    "a global's builtins": "{{ namespace.__init__.__globals__.__builtins__.open('MARK', 'w') }}",
+    "the template's own module": "{{ self.__init__.__globals__.os.system('touch MARK') }}",
+    "cycler's globals": "{{ cycler.__init__.__globals__.os.popen('touch MARK').read() }}",
+    "attribute by filter": "{{ ('' | attr('__class__')).__mro__ }}",
+    "attribute by format": "{{ '{0.__class__.__mro__}'.format(messages) }}{{ nothing.here }}",
+    "an import": "{% import 'os' as os %}{{ os.system('touch MARK') }}",
+    "an included file": "{% include '/etc/passwd' %}",
+    "a changed message": "{{ messages.append({'role': 'user'}) }}",
+    "a call of eval": "{{ eval('1') }}",
+    "a giant range": "{% for n in range(10 ** 12) %}{{ n }}{% endfor %}",
+    "an endless recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "half a tag": "{% for message in messages",
+    "an unknown tag": "{% python import os %}",
+    "an error of its own": "{{ raise_exception('pay first') }}",
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from transformers import AutoTokenizer
+
+    from infra.local.base_model.build import build
+
+    folder = tmp_path_factory.mktemp("base") / "model"
+    build(folder, layers=1)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_hostile_template_is_refused(tokenizer: Any, tmp_path: Path, name: str) -> None:
+    """The error is the base's, says what the template did, and no file was made."""
+    mark = tmp_path / "out"
+    tokenizer.chat_template = TEMPLATES[name].replace("MARK", str(mark))
+    with pytest.raises(BaseModelError, match="chat template") as refused:
+        render({"messages": [{"role": "user", "content": "Hello."}]}, tokenizer)
+    assert refused.value.found
+    assert refused.value.remedy
+    assert not mark.exists()
