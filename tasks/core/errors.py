@@ -18,6 +18,8 @@ RoundhouseError
     ├── IntegrityError          bytes are not what their record says
     ├── QuantizeError           the quantizer failed or did less than it was asked to
     ├── CheckFailed             a check or a verdict says no
+    │   ├── Damaged                 the gate measured damage: the verdict is REGRESSION
+    │   └── Undecided               the gate's evidence decides nothing
     └── CanceledError           a person stopped the run
 
 Exit codes: 1 for CheckFailed and IntegrityError, 2 for the other permanent ones, 3 for transient
@@ -139,6 +141,14 @@ class CheckFailed(PermanentError):
     """Raised when a check or a verdict says no."""
 
     exit_code = FAILED_CHECK
+
+
+class Damaged(CheckFailed):
+    """Raised when the gate measured damage in a checkpoint whose files are in order."""
+
+
+class Undecided(CheckFailed):
+    """Raised when the gate's evidence decides nothing: the verdict is INCONCLUSIVE."""
 
 
 class CanceledError(PermanentError):

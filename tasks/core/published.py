@@ -16,6 +16,8 @@ RECIPE = f"{DOCUMENTS}/recipe.yaml"
 PROVENANCE = f"{DOCUMENTS}/provenance.intoto.jsonl"
 BOM = f"{DOCUMENTS}/bom.cdx.json"
 SUMS = f"{DOCUMENTS}/SHA256SUMS"
+EVAL_RESULTS = ".eval_results/roundhouse.yaml"
+"""Scores on registered benchmarks, where the Hub looks for them."""
 GIT_OWN = (".git/", ".gitattributes", ".gitignore", ".github/")
 """What git and the Hub add, and model-signing leaves out of a signature."""
 
@@ -27,4 +29,4 @@ def is_git_own(path: str) -> bool:
 
 def is_document(path: str) -> bool:
     """Whether a file of a release tells of the model and is not part of it."""
-    return path in {CARD, CHANGELOG, SIGNATURE} or path.startswith(f"{DOCUMENTS}/")
+    return path in {CARD, CHANGELOG, SIGNATURE, EVAL_RESULTS} or path.startswith(f"{DOCUMENTS}/")

@@ -6,6 +6,7 @@ equal release.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,30 +16,10 @@ from tasks.core.digest import sha256_json
 from tasks.core.errors import RecipeError
 from tasks.core.manifest import Frozen
 from tasks.core.plain_yaml import load_plain, mistakes
+from tasks.core.recipe_source import Count, Positive, Source, unnamed_at
+from tasks.core.recipe_validation import Validation
 
 SHIPPED = Path(__file__).parent / "recipes"
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Source(Frozen):
-    """Where rows of text come from: files of a Hub dataset, or local files.
-
-    A row is a mapping with `messages` (a chat, optionally with `tools` and `thinking`), or with a
-    text under the `text` key; a row of an image source also has `image`, a path beside the file.
-
-    Attributes:
-        files: path or glob of `.jsonl` or `.parquet` files, in the repo or on this machine.
-        repo: a Hub dataset (`owner/name`); empty reads local files.
-        revision: commit, tag or branch of the dataset; plan resolves it to a commit.
-        text: key of the text in a row.
-    """
-
-    files: Annotated[str, Field(min_length=1)]
-    repo: Annotated[str, Field(pattern=r"^$|^[\w.-]+/[\w.-]+$")] = ""
-    revision: str = "main"
-    text: str = "text"
 
 
 class Calibration(Frozen):
@@ -76,106 +57,30 @@ class Tuning(Frozen):
 
     Attributes:
         tuner: `autoround` is AutoRound's own SignRound, tensor for tensor; `fused` is the same
-            algorithm with kernels of our own, several times as fast.
-        iters: sign-gradient steps a block; 0 rounds to nearest.
+            algorithm with kernels of our own, several times as fast; `rtn` is AutoRound's plain
+            rounding to nearest.
+        iters: sign-gradient steps a block; 0 rounds to nearest, which `autoround` and `fused` do
+            with scales that AutoRound searches for, and `rtn` with those of the largest weights.
         batch_size: calibration samples a step.
         seed: of the sampler.
         learning_rate: step of the rounding offsets; null is 1 / iters, as AutoRound has it.
+        gradient_precision: of the fused tuner's gradient products; `fp8` is faster on cards that
+            have it, `bf16` is what others do all the same.
     """
 
-    tuner: Literal["autoround", "fused"] = "autoround"
+    tuner: Literal["autoround", "fused", "rtn"] = "autoround"
     iters: Annotated[int, Field(ge=0, le=10_000)] = 200
     batch_size: Count = 8
     seed: int = 42
     learning_rate: Positive | None = None
+    gradient_precision: Annotated[Literal["bf16", "fp8"], unnamed_at("bf16")] = "bf16"
 
-
-class Serving(Frozen):
-    """How vLLM serves base and candidate while they are compared.
-
-    Attributes:
-        max_model_len: tokens of context the server keeps room for.
-        max_num_seqs: requests at once.
-        images_per_prompt: images a request may carry.
-        startup_seconds: how long the server may take to answer its first request.
-        logprobs: k of the top-k log-probabilities asked for each prompt token.
-    """
-
-    max_model_len: Count = 32768
-    max_num_seqs: Count = 8
-    images_per_prompt: Annotated[int, Field(ge=0)] = 2
-    startup_seconds: Positive = 1800
-    logprobs: Annotated[int, Field(ge=1, le=1000)] = 20
-
-
-class Limits(Frozen):
-    """What the comparison of base and candidate must hold, or the release stops.
-
-    Attributes:
-        mean_kl: most mean KL divergence, nats a token (top-k ids plus one tail bucket).
-        perplexity_ratio: most perplexity of the candidate over the base's.
-        top1_agreement: least share of positions whose likeliest token is the base's.
-        sure_agreement: the same, of positions where the base gives its likeliest token 90%.
-        stratum_kl: most mean KL divergence of any kind of text.
-        flips: most share of positions where just one of both predicts the token that stands there.
-        control_ratio: most KL divergence over that of weights rounded to nearest.
-        floor_kl: most mean KL of the base against itself; above it nothing can be measured.
-        gain: most that the candidate may seem better than the base, as a share of perplexity.
-        size_ratio: most bytes of the release over the base's.
-    """
-
-    mean_kl: Positive
-    perplexity_ratio: Annotated[float, Field(gt=1, allow_inf_nan=False)]
-    top1_agreement: Share
-    sure_agreement: Share | None = None
-    stratum_kl: Positive | None = None
-    flips: Share | None = None
-    control_ratio: Positive | None = 1.0
-    floor_kl: Positive = 0.02
-    gain: Positive = 0.05
-    size_ratio: Share = 0.5
-
-
-class Validation(Frozen):
-    """What is served and compared before a release may leave.
-
-    Attributes:
-        heldout: rows that calibration never sees; overlap is refused.
-        texts: how many of them are compared at first, as many of each kind as there are.
-        most_texts: how many at most, where the first leave it open; null is `texts`.
-        tokens: tokens of each that are compared, at most.
-        canaries: requests that must be answered: chat, image, tool call, reasoning.
-        strict_canaries: also require the right answers; false for an untrained base.
-        arms: what is measured beside the candidate: `floor`, the base served again, and
-            `control`, its weights rounded to nearest.
-        second_engine: texts that plain transformers measures too, to tell damage of weights from
-            that of activations; 0 is none.
-        seed: of the bootstrap.
-        serving: how base and candidate are served.
-        limits: what the comparison must hold.
-    """
-
-    heldout: Source
-    texts: Count = 64
-    most_texts: Count | None = None
-    tokens: Annotated[int, Field(ge=16)] = 512
-    canaries: tuple[Literal["chat", "image", "tool_call", "reasoning"], ...] = (
-        "chat",
-        "image",
-        "tool_call",
-        "reasoning",
-    )
-    strict_canaries: bool = True
-    arms: tuple[Literal["floor", "control"], ...] = ("floor", "control")
-    second_engine: Annotated[int, Field(ge=0)] = 0
-    seed: int = 42
-    serving: Serving = Serving()
-    limits: Limits
-
-    @property
-    def budget(self) -> int:
-        """Texts that are compared at most."""
-        return max(self.texts, self.most_texts or 0)
+    @model_validator(mode="after")
+    def _rounding_takes_no_steps(self) -> Self:
+        if self.tuner == "rtn" and self.iters:
+            msg = f"tuner rtn takes no steps: set iters to 0, not {self.iters}"
+            raise ValueError(msg)
+        return self
 
 
 class Recipe(Frozen):
@@ -227,6 +132,11 @@ class Recipe(Frozen):
         """
         judging = {"name", "description", "validation"}
         return sha256_json(self.model_dump(mode="json", exclude=judging, exclude_defaults=True))
+
+    def keeping(self, modules: Iterable[str]) -> Self:
+        """The recipe with some more layers kept, by full name."""
+        exactly = tuple(f"{re.escape(module)}$" for module in modules)
+        return self.model_copy(update={"keep": (*self.keep, *exactly)})
 
     def keeps(self, module: str) -> bool:
         """Whether a module stays unquantized."""

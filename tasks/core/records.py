@@ -1,7 +1,9 @@
 """The record of each stage: what the next stages and the release's card need to know of it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+from pydantic import Field
 
 from tasks.core.manifest import FileRecord, Frozen, StageRecord
 from tasks.core.published import WEIGHTS
@@ -42,6 +44,7 @@ class Estimate(Frozen):
         ram: peak host memory.
         disk: space the workspace needs.
         hours: from download to archive.
+        seconds: the same by stage, of those that take long.
     """
 
     base: int
@@ -54,6 +57,7 @@ class Estimate(Frozen):
     ram: int
     disk: int
     hours: float
+    seconds: dict[str, float] = Field(default_factory=dict)
 
 
 class PlanRecord(StageRecord):
@@ -151,20 +155,74 @@ class QuantizeRecord(StageRecord):
     reused: str = ""
 
 
+class KeptLayers(Frozen):
+    """Layers that a repair left as the base has them; those that vLLM fuses go together.
+
+    Attributes:
+        modules: their full names.
+        bytes: by which the checkpoint grew.
+        gain: mean KL that restoring them alone takes away, nats a token.
+    """
+
+    modules: tuple[str, ...]
+    bytes: int
+    gain: float
+
+
+class RepairStep(Frozen):
+    """What was done to a candidate that the gate refused.
+
+    Attributes:
+        attempt: its number, from 1.
+        refusal: what the gate found before it.
+        engine: what measured the layers.
+        kept: the layers that were kept, the most harmful first.
+        considered: groups of layers that were measured.
+        tokens: positions they were measured on.
+        kl_before: mean KL there, before.
+        kl_after: and with the layers kept.
+        bytes_before: of the weights, before.
+        bytes_after: and after.
+    """
+
+    attempt: int
+    refusal: str
+    engine: str
+    kept: tuple[KeptLayers, ...]
+    considered: int
+    tokens: int
+    kl_before: float
+    kl_after: float
+    bytes_before: int
+    bytes_after: int
+
+
+def repair_stage(attempt: int) -> str:
+    """Name of the stage that makes an attempt at repair."""
+    return f"repair-{attempt}"
+
+
 class ConvertRecord(StageRecord):
-    """The release's checkpoint folder, ready to be served.
+    """The release's checkpoint folder, ready to be served; a repair makes the same kind.
 
     Attributes:
         quantized_modules: how many layers are packed.
         copied_tensors: how many tensors are the base's bytes.
         weight_bytes: of all shards.
         ignore: compressed-tensors' ignore list.
+        repairs: what was done to it after the gate had refused it; empty for most.
     """
 
     quantized_modules: int
     copied_tensors: int
     weight_bytes: int
     ignore: tuple[str, ...]
+    repairs: tuple[RepairStep, ...] = ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Layers that repairs kept, beside those that the recipe keeps."""
+        return tuple(m for step in self.repairs for kept in step.kept for m in kept.modules)
 
 
 class Check(Frozen):
@@ -210,7 +268,8 @@ class Metrics(Frozen):
     covered: float | None = None
 
 
-Verdict = Literal["ACCEPT", "REGRESSION", "INCONCLUSIVE", "ANOMALOUS", "INFEASIBLE"]
+LINT_ONLY: Final = "LINT_ONLY"
+Verdict = Literal["ACCEPT", "REGRESSION", "INCONCLUSIVE", "ANOMALOUS", "INFEASIBLE", "LINT_ONLY"]
 
 
 class Measure(Frozen):
@@ -253,15 +312,55 @@ class Stratum(Frozen):
     top1_agreement: float
 
 
+class TaskScore(Frozen):
+    """Base and candidate on the items of one task.
+
+    Attributes:
+        name: of the task.
+        kind: `exact_match`: share of right answers; `perplexity`: of its texts.
+        items: how many, answered by both.
+        base: the base's score.
+        candidate: the candidate's.
+        change: right answers of the candidate less the base's, as a share of the items; the ratio
+            of perplexities.
+        lower: one-sided bound below which the true change is not.
+        upper: one above which it is not.
+        lost: items that the base alone answers rightly.
+        gained: items that the candidate alone answers rightly.
+        p_value: exact McNemar test against flips being as likely one way as the other.
+    """
+
+    name: str
+    kind: Literal["exact_match", "perplexity"]
+    items: int
+    base: float
+    candidate: float
+    change: float
+    lower: float
+    upper: float
+    lost: int = 0
+    gained: int = 0
+    p_value: float | None = None
+
+    @property
+    def recovery(self) -> float | None:
+        """Share of the base's score; None where the base has none."""
+        if self.kind == "perplexity":
+            return self.base / self.candidate
+        return self.candidate / self.base if self.base else None
+
+
 class ValidateRecord(StageRecord):
     """Evidence for or against the release.
 
     Attributes:
-        verdict: ACCEPT; anything else is an error, not a record.
+        verdict: ACCEPT, or LINT_ONLY where the recipe has nothing measured; anything else is an
+            error, not a record.
         checks: everything that was checked.
-        metrics: the comparison.
+        metrics: the comparison; None where nothing was measured, as all that follows.
         measures: what of it has a limit, with bounds.
         strata: the comparison by kind of text.
+        tasks: base and candidate on each task.
         confidence: of each one-sided bound.
         kernel: the kernel that ran NVFP4, as vLLM names it.
         numerics: what that means for activations.
@@ -270,13 +369,19 @@ class ValidateRecord(StageRecord):
 
     verdict: Verdict
     checks: tuple[Check, ...]
-    metrics: Metrics
+    metrics: Metrics | None = None
     measures: tuple[Measure, ...] = ()
     strata: tuple[Stratum, ...] = ()
+    tasks: tuple[TaskScore, ...] = ()
     confidence: float = 0.95
-    kernel: str
-    numerics: Literal["W4A4 native", "W4A4 emulated", "W4A16"]
-    engine: str
+    kernel: str = ""
+    numerics: Literal["W4A4 native", "W4A4 emulated", "W4A16"] | None = None
+    engine: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether the release's quality was measured; if not, it may be published privately."""
+        return self.verdict != LINT_ONLY
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,12 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("s3_secret_key", "AWS_SECRET_ACCESS_KEY"),
         description="S3 secret key.",
     )
+    s3_part_bytes: int = Field(
+        default=32 << 20,
+        ge=5 << 20,
+        le=5 << 30,
+        description="Bytes of a part of a large object; S3 takes 10,000 parts at most.",
+    )
     archive: str = Field(
         default="s3://artifacts/releases", description="Where releases are archived."
     )
@@ -88,6 +94,14 @@ class Settings(BaseSettings):
     watch_secret: SecretStr = Field(
         default=SecretStr(""),
         description="Secret of the Hub's webhook; without one no webhooks are taken.",
+    )
+    gpu_price: float = Field(
+        default=0.0,
+        ge=0,
+        description="Price of an hour of a GPU worker, in the currency of your choice; 0: unknown.",
+    )
+    cpu_price: float = Field(
+        default=0.0, ge=0, description="The same of a worker of the pool `cpu`."
     )
     private: bool = Field(
         default=True, description="Whether a target repository that is made is private."

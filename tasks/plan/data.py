@@ -6,10 +6,11 @@ from tasks.clients.hub import Hub
 from tasks.clients.sources import ResolvedSource, Row, load_rows, resolve_source
 from tasks.core.errors import RecipeError
 from tasks.core.progress import Reporter
-from tasks.core.recipe import Recipe, Source
+from tasks.core.recipe import Recipe
+from tasks.core.recipe_source import Source
 from tasks.plan.problems import Problems
 
-SOURCE, IMAGES, HELDOUT = "calibration.source", "calibration.images", "validation.heldout"
+SOURCE, IMAGES = "calibration.source", "calibration.images"
 CHEAP = 200_000_000
 """Bytes up to which a source's rows are read now; above, calibrate counts them."""
 
@@ -44,7 +45,7 @@ def sources(recipe: Recipe) -> dict[str, Source]:
     calibration = recipe.calibration
     images = {IMAGES: calibration.images} if calibration.images else {}
     used = images if calibration.image_samples else {}
-    return {SOURCE: calibration.source, **used, HELDOUT: recipe.validation.heldout}
+    return {SOURCE: calibration.source, **used, **recipe.validation.sources}
 
 
 def _rows(source: Source, hub: Hub, cache: Path, resolved: ResolvedSource) -> list[Row]:
@@ -59,11 +60,12 @@ def _enough(place: str, rows: list[Row], recipe: Recipe) -> None:
     Raises:
         RecipeError: too few rows, or rows of images without an image.
     """
-    calibration = recipe.calibration
+    calibration, judging = recipe.calibration, recipe.validation
     key, needed = {
         SOURCE: ("nsamples", calibration.nsamples - calibration.image_samples),
         IMAGES: ("image_samples", calibration.image_samples),
-        HELDOUT: ("texts", recipe.validation.texts),
+        **dict.fromkeys(judging.sources, ("texts", judging.texts)),
+        **{task.place: ("items", task.items) for task in judging.tasks},
     }[place]
     if len(rows) < needed:
         raise RecipeError(

@@ -13,6 +13,7 @@ from typing import Any
 from tasks.core.recipe import Recipe
 from tasks.core.records import Estimate, Hardware
 from tasks.core.schemes import WEIGHT, TensorSpec, quantized_modules, release_tensors
+from tasks.plan.gate import gate_seconds
 from tasks.plan.speed import Speed, speed_of
 from tasks.plan.tuners import tuner_of
 
@@ -28,8 +29,6 @@ RUNTIME = 4e9
 NETWORK = 100e6
 DISK = 400e6
 QUANTIZER_START = 60.0
-SERVER_START = 120.0
-CANARIES = 60.0
 
 
 def estimate_from(
@@ -54,6 +53,7 @@ def estimate_from(
     parameters = sum(math.prod(spec.shape) for spec in tensors.values())
     hidden = int(text_config(config).get("hidden_size", 0))
     largest = max(blocks.values(), default=0)
+    seconds = stage_seconds(base, release, parameters, blocks, recipe, hardware)
     return Estimate(
         base=base,
         release=release,
@@ -64,7 +64,8 @@ def estimate_from(
         vram=vram(largest, hidden, recipe) if hardware.gpu else 0,
         ram=ram(base, packed, largest, hidden, recipe, hardware),
         disk=disk(base, release, packed, hardware),
-        hours=hours(base, release, parameters, blocks, recipe, hardware),
+        hours=sum(seconds.values()) / 3600,
+        seconds={stage: round(each, 1) for stage, each in seconds.items()},
     )
 
 
@@ -144,24 +145,27 @@ def block_seconds(parameters: int, recipe: Recipe, speed: Speed) -> float:
     return recipe.tuning.iters * step_seconds(parameters, recipe, speed) + forwards
 
 
-def hours(
+def stage_seconds(
     base: int,
     release: int,
     parameters: int,
     blocks: Mapping[str, int],
     recipe: Recipe,
     hardware: Hardware,
-) -> float:
-    """From download to archive.
+) -> dict[str, float]:
+    """From download to archive, by stage; those that are not named take no time to speak of.
 
     Network at 100 MB/s for the base once and the release twice, disk at 400 MB/s for four passes
-    over the release, two starts of the server with the weights read, and the compared tokens once
-    through each model at 2 FLOP a parameter.
+    over the release, and the gate as `tasks.plan.gate` has it.
     """
     speed = speed_of(hardware)
     tuning = QUANTIZER_START + sum(block_seconds(p, recipe, speed) for p in blocks.values())
-    moving = (base + 2 * release) / NETWORK + 4 * release / DISK
-    tokens = recipe.validation.texts * recipe.validation.tokens
-    compared = 2 * 2 * parameters * tokens / speed.rate
-    serving = 2 * (SERVER_START + CANARIES) + (base + release) / DISK + compared
-    return (tuning + moving + serving) / 3600
+    passing, sending = release / DISK, release / NETWORK
+    return {
+        "download": base / NETWORK,
+        "quantize": tuning,
+        "convert": 2 * passing,
+        "validate": gate_seconds(base, release, parameters, recipe.validation, speed),
+        "upload": passing + sending,
+        "archive": passing + sending,
+    }

@@ -72,7 +72,7 @@ def run(
     sources = data.pin(recipe, hub, home / "data", reporter, problems)
     reporter.update(0.7, "looking at target, archive and machine")
     with problems:
-        _check_target(target, base, hub)
+        _check_target(target, base, recipe, hub, reporter)
     with problems:
         if store is not None:
             store.check_writable(settings.archive)
@@ -89,7 +89,7 @@ def run(
     return record
 
 
-def _check_target(target: str, base: str, hub: Hub) -> None:
+def _check_target(target: str, base: str, recipe: Recipe, hub: Hub, reporter: Reporter) -> None:
     if target == base:
         raise TargetError(
             "the target is the base itself",
@@ -99,6 +99,9 @@ def _check_target(target: str, base: str, hub: Hub) -> None:
         )
     if target:
         hub.can_write(target)
+    if target and not recipe.validation.measures:
+        reporter.note(f"{recipe.name} measures no quality: {target} must be and stay private")
+        hub.refuse_public(target)
 
 
 def _estimate(

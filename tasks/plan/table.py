@@ -18,8 +18,18 @@ def estimate_rows(estimate: Estimate, hardware: Hardware) -> Rows:
         ("memory", f"about {gb(estimate.ram)}"),
         ("disk", f"about {gb(estimate.disk)}"),
         ("time", f"about {duration(estimate.hours)}, an estimate that may be off by half"),
+        ("gate", gate(estimate)),
         ("machine", machine(hardware)),
     ]
+
+
+def gate(estimate: Estimate) -> str:
+    """How much of the time measures quality, or that nothing does."""
+    hours = estimate.seconds.get("validate", 0.0) / 3600
+    if not hours:
+        return "none: quality is not measured, and the target must be private"
+    share = hours / estimate.hours
+    return f"about {duration(hours)} of that ({share:.0%}), with all texts compared"
 
 
 def machine(hardware: Hardware) -> str:

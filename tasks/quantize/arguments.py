@@ -38,19 +38,30 @@ def entry_arguments(job: Job, device: str) -> dict[str, Any]:
 
 
 def algorithm_arguments(job: Job) -> dict[str, Any]:
-    """Arguments of AutoRound's `SignRoundConfig`; zero iterations make it round to nearest."""
+    """Arguments of AutoRound's configuration of the algorithm.
+
+    Zero iterations make `SignRoundConfig` round to nearest, with a search for scales.
+    """
+    if job.tuning.tuner == "rtn":
+        return {"disable_opt_rtn": True}
     return {"iters": job.tuning.iters, "lr": job.tuning.learning_rate}
 
 
 def algorithm(job: Job) -> Any:
     """AutoRound's configuration of the algorithm that the recipe's tuner stands for."""
+    from auto_round.algorithms.quantization.rtn.config import RTNConfig
     from auto_round.algorithms.quantization.sign_round.config import SignRoundConfig
 
+    if job.tuning.tuner == "rtn":
+        return RTNConfig(**algorithm_arguments(job))
     if job.tuning.tuner == "fused" and job.tuning.iters:
         from tasks.quantize.fused.algorithm import FusedSignRoundConfig
 
         return FusedSignRoundConfig(
-            seed=job.tuning.seed, store=job.store, **algorithm_arguments(job)
+            seed=job.tuning.seed,
+            store=job.store,
+            gradient_precision=job.tuning.gradient_precision,
+            **algorithm_arguments(job),
         )
     return SignRoundConfig(**algorithm_arguments(job))
 
@@ -62,12 +73,14 @@ def check_known(job: Job) -> None:
         QuantizeError: names the arguments.
     """
     from auto_round import AutoRound
+    from auto_round.algorithms.quantization.rtn.config import RTNConfig
     from auto_round.algorithms.quantization.sign_round.config import SignRoundConfig
     from auto_round.autoround import _ENTRY_KWARG_OWNERS
 
     entry = {*_named(AutoRound.__new__), *_ENTRY_KWARG_OWNERS}
     refuse_unknown("AutoRound", entry_arguments(job, "cpu") | {"dataset": []}, entry)
-    refuse_unknown("SignRoundConfig", algorithm_arguments(job), _named(SignRoundConfig.__init__))
+    taker = RTNConfig if job.tuning.tuner == "rtn" else SignRoundConfig
+    refuse_unknown(taker.__name__, algorithm_arguments(job), _named(taker))
 
 
 def refuse_unknown(taker: str, arguments: Iterable[str], known: Iterable[str]) -> None:
@@ -120,6 +133,8 @@ def expected(job: Job) -> dict[str, Any]:
     if job.tuning.iters:
         held["quantize_config.iters"] = job.tuning.iters
         held["quantize_config.lr"] = job.tuning.learning_rate
+    if job.tuning.tuner == "rtn":
+        held["quantize_config.disable_opt_rtn"] = True
     return held
 
 

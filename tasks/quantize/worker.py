@@ -17,6 +17,7 @@ from tasks.core.errors import QuantizeError, ResourceError
 from tasks.core.jobs import serve
 from tasks.core.records import Saturation
 from tasks.core.schemes import PACKED
+from tasks.kernels.select import make_ready
 from tasks.quantize.accounting import CountedBatches, read_batches
 from tasks.quantize.arguments import (
     FORMAT,
@@ -63,6 +64,8 @@ def work(job: Job) -> Result:
 
 
 def _quantize(job: Job, device: torch.device) -> Result:
+    if job.tuning.tuner == "fused":
+        make_ready(device, job.tuning.gradient_precision)
     batches = read_batches(job.samples, job.tuning.batch_size)
     compressor: Any = None
 

@@ -101,6 +101,13 @@ def _refuse_other_weights(archived: Archived, download: DownloadRecord, recipe: 
             found=f"commit {download.commit} differs in {', '.join(dict.fromkeys(differing))}",
             remedy=REMEDY,
         )
+    if archived.convert.repairs:
+        raise InputError(
+            f"the release {archived.uri} was repaired: some layers are not quantized",
+            expected="a release that the gate accepted as it was quantized",
+            found=f"{len(archived.convert.kept)} layers that were kept",
+            remedy=REMEDY,
+        )
     if recipe.shaping != archived.recipe.shaping:
         raise InputError(
             f"the recipe {recipe.name} shapes other weights than those of {archived.uri}",

@@ -92,7 +92,7 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_name_that_is_no_recipe_lists_those_there_are() -> None:
     """A misspelt name is answered with the right ones."""
-    with pytest.raises(RecipeError, match="demo, gemma-4-31b-it-nvfp4"):
+    with pytest.raises(RecipeError, match="demo, gemma-4-31b-it-nvfp4, light"):
         load_recipe("dmeo")
 
 
@@ -140,6 +140,26 @@ def test_every_value_shapes_the_digest_but_the_description() -> None:
             continue
         changed = parse_recipe(_changed(values, leaf), source="changed")
         assert (changed.digest == recipe.digest) is (leaf == "description"), leaf
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("validation.profile", "lint-only"), ("tuning.gradient_precision", "fp8")],
+)
+def test_a_later_key_counts_once_it_is_named(key: str, value: str) -> None:
+    """At its default it is absent from JSON and digest, as before it existed; else it counts."""
+    plain, other = load_recipe("demo"), load_recipe("demo", {key: value})
+    part, _, leaf = key.partition(".")
+    assert leaf not in plain.model_dump(mode="json")[part]
+    assert other.digest != plain.digest
+    assert parse_recipe(other.model_dump(mode="json"), source="again") == other
+
+
+def test_plain_rounding_takes_no_steps() -> None:
+    """The tuner rtn with steps is a contradiction, and refused as one."""
+    with pytest.raises(RecipeError, match="set iters to 0"):
+        load_recipe("demo", {"tuning.tuner": "rtn"})
+    assert load_recipe("light").tuning.tuner == "rtn"
 
 
 def test_a_recipe_survives_json() -> None:

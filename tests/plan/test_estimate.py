@@ -19,6 +19,7 @@ from tasks.plan.base import Base, refusals
 from tasks.plan.draft import Draft
 from tasks.plan.estimate import block_seconds, estimate_from
 from tasks.plan.speed import SHEETS, speed_of
+from tasks.plan.table import estimate_rows
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "gemma-4-31b-it"
 H100 = Hardware(
@@ -87,6 +88,14 @@ def test_two_cores_take_what_was_measured(tuner: str, seconds: float) -> None:
     assert block_seconds(983_040, recipe, speed_of(TWO_CORES)) == pytest.approx(seconds, rel=0.33)
 
 
+@pytest.mark.parametrize("hardware", [H100, TWO_CORES])
+def test_hours_are_those_of_the_stages(hardware: Hardware) -> None:
+    """What the plan says of each stage makes what it says of all."""
+    found = planned(hardware=hardware)
+    assert sum(found.seconds.values()) == pytest.approx(found.hours * 3600, abs=1)
+    assert max(found.seconds, key=lambda stage: found.seconds[stage]) == "quantize"
+
+
 def test_a_processor_would_take_weeks() -> None:
     """31B without an accelerator is said to take very long, and more memory than there is."""
     found = planned(hardware=TWO_CORES)
@@ -144,3 +153,37 @@ def test_an_unknown_accelerator_is_guessed_and_said_so() -> None:
     found = planned(hardware=strange)
     assert not speed_of(strange).known
     assert "speed guessed" in Draft(base, "", REFERENCE, {}, strange, found).markdown()
+
+
+def test_the_gate_counts_every_model_it_serves() -> None:
+    """Each arm adds its start and its tokens; more texts, tasks and a second engine add theirs."""
+
+    def gate(**changes: Any) -> float:
+        chosen = {f"validation.{key}": value for key, value in changes.items()}
+        return planned(load_recipe("gemma-4-31b-it-nvfp4", chosen)).seconds["validate"]
+
+    whole, alone = gate(second_engine=0), gate(second_engine=0, arms=[])
+    speed, (_, tensors) = speed_of(H100), gemma()
+    parameters = sum(math.prod(spec.shape) for spec in tensors.values())
+    tokens = REFERENCE.validation.budget * REFERENCE.validation.tokens
+    reading = (planned().base + planned().release) / 400e6
+    products = 2 * 2 * parameters * tokens / speed.rate
+    assert whole - alone == pytest.approx(2 * 120 + reading + products + 60 + reading, abs=1)
+    assert gate(second_engine=8) > whole
+    assert gate(second_engine=0, most_texts=800) - whole == pytest.approx(2 * products, abs=1)
+    task = {"name": "items", "source": {"files": "items.jsonl"}, "items": 80, "max_tokens": 100}
+    answers = 10 * 100 * (planned().base + planned().release) / speed.bandwidth
+    assert gate(second_engine=0, tasks=[task]) - whole == pytest.approx(answers, abs=1)
+
+
+def test_the_reference_gate_is_told_beforehand() -> None:
+    """Minutes rather than seconds or days on an H100; nothing where nothing is measured."""
+    found = planned()
+    gate = found.seconds["validate"] / 3600
+    assert 0.3 < gate < 2
+    light = planned(load_recipe("gemma-4-31b-it-nvfp4", {"validation.profile": "lint-only"}))
+    assert light.seconds["validate"] == 0
+    assert found.hours - light.hours == pytest.approx(gate, rel=1e-3)
+    rows = [dict(estimate_rows(each, H100))["gate"] for each in (found, light)]
+    assert "minutes of that" in rows[0] or "hours of that" in rows[0]
+    assert "private" in rows[1]

@@ -95,6 +95,17 @@ def test_a_plan_says_what_will_be_made(desk: Desk) -> None:
     assert commit in (plan.path / "plan.md").read_text()
 
 
+def test_what_is_not_measured_goes_to_no_public_target(desk: Desk) -> None:
+    """A lint-only release is refused a public target, and told that others must stay private."""
+    desk.seed()
+    light = local_recipe(desk.home.parent / "data", validation__profile="lint-only")
+    public = f"{desk.base}-public"
+    desk.server.seed(public, {"README.md": CARD})
+    desk.refused(TargetError, "is public", recipe=light, target=public)
+    assert desk.plan(target=public).target == public
+    assert desk.plan(light).estimate.seconds["validate"] == 0
+
+
 def test_no_weights_are_downloaded(desk: Desk) -> None:
     """What the Hub was asked for is listings, small files and the shards' headers."""
     padding = {"model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"}
