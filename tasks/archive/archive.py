@@ -74,6 +74,8 @@ def run(
         manifest = find_manifest(uri, store)
         if manifest is None:
             manifest = deliver(bundle, origin, uri, store, signer, reporter)
+        if count := store.clear_uploads(uri):  # now that nobody needs them
+            reporter.note(f"{count} uploads that were cut off were cleared away")
         _same_model(manifest, release.convert, uri)
         (folder / MANIFEST).write_bytes(manifest.to_json())
         return {"uri": uri}

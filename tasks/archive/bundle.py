@@ -17,7 +17,7 @@ from tasks.core.digest import indented_json
 from tasks.core.manifest import FileRecord, StageRecord
 from tasks.core.published import WEIGHTS
 from tasks.core.recipe import Recipe
-from tasks.core.records import Release, UploadRecord
+from tasks.core.records import ConvertRecord, Release, UploadRecord
 
 Bundle = dict[str, tuple[Path, FileRecord]]
 """Path in the archive: the local file, and what it is recorded to be."""
@@ -68,6 +68,7 @@ def _write_down(stages: Iterable[StageRecord], recipe: Recipe, made: Path) -> No
     (made / "records").mkdir(parents=True, exist_ok=True)
     for record in stages:
         portable = record.model_copy(update={"folder": ""})
-        path = made / "records" / f"{record.stage}.json"
+        stage = "convert" if isinstance(record, ConvertRecord) else record.stage
+        path = made / "records" / f"{stage}.json"
         path.write_text(indented_json(portable))
     (made / "recipe.json").write_text(indented_json(recipe))

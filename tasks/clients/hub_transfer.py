@@ -27,6 +27,7 @@ from tasks.clients.hub_files import HubFile
 from tasks.core.errors import HubUnavailable, IntegrityError
 
 ATTEMPTS = 4
+WHOLE_ATTEMPTS = 2
 OK = 200
 PART = ".part"
 TIMEOUT = httpx2.Timeout(30.0)
@@ -142,13 +143,30 @@ def _bring(
             part.unlink(missing_ok=True)
             on_bytes(file.size)
             return
+        _bring_whole(url, headers, file, stream, part, on_bytes)
+        part.replace(target)
+
+
+def _bring_whole(
+    url: str,
+    headers: dict[str, str],
+    file: HubFile,
+    stream: BinaryIO,
+    part: Path,
+    on_bytes: Callable[[int], None],
+) -> None:
+    """Complete a file, from its start where what came was damaged on the way or by a crash."""
+    for left in reversed(range(WHOLE_ATTEMPTS)):
         _complete(url, headers, file, stream, on_bytes)
         try:
             file.verify(part)
         except IntegrityError:
             stream.truncate(0)
-            raise
-        part.replace(target)
+            if not left:
+                raise
+            on_bytes(-file.size)
+        else:
+            return
 
 
 def _is_whole(file: HubFile, path: Path) -> bool:

@@ -37,6 +37,26 @@ class Writer(Connection):
                 self._api.auth_check(repo, write=True)
 
     @retried
+    def refuse_public(self, repo: str) -> None:
+        """Return if strangers cannot see the repository, or it does not exist.
+
+        Raises:
+            TargetError: it is public; what nobody measured must not go there.
+        """
+        with self._writing(f"look at {repo}", repo):
+            try:
+                private = self._api.model_info(repo).private
+            except RepositoryNotFoundError:
+                return
+        if not private:
+            raise TargetError(
+                f"{repo} is public, and the release's quality was not measured",
+                expected="a private repository, or none yet: validation.profile is lint-only",
+                found="a repository that everybody sees",
+                remedy="choose another target, or a recipe with validation.profile: full",
+            )
+
+    @retried
     def create_repo(self, repo: str, *, private: bool = True) -> None:
         """Make the repository; one that exists is left as it is."""
         with self._writing(f"make {repo}", repo):

@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tasks.clients.s3_errors import error_code, translated
-from tasks.clients.s3_multipart import Multipart
+from tasks.clients.s3_multipart import Multipart, clear_uploads
 from tasks.clients.s3_objects import CHUNK, Address, Digests
 from tasks.clients.s3_rights import check_rights
 from tasks.clients.s3_terms import Terms
@@ -95,7 +95,8 @@ class Store:
                 found=str(error),
                 remedy="mend AWS_ENDPOINT_URL_S3",
             ) from None
-        return cls(client, multipart, Terms.from_settings(settings))
+        parts = multipart or Multipart(part_bytes=settings.s3_part_bytes)
+        return cls(client, parts, Terms.from_settings(settings))
 
     def put_file(
         self,
@@ -290,6 +291,18 @@ class Store:
                 remedy="the object was changed or is damaged; take it from another copy",
             )
         partial.replace(path)
+
+    def clear_uploads(self, uri: str) -> int:
+        """End uploads in parts below an address that nobody ended: of processes that were killed.
+
+        Whoever still sends one finds it gone; for an object that is there already that is fine.
+
+        Returns:
+            How many there were.
+        """
+        address = Address.parse(uri)
+        with translated(f"ending uploads below {address}"):
+            return clear_uploads(self._client, address)
 
     def check_writable(self, uri: str) -> None:
         """Prove, leaving nothing behind, that objects can be put below an address.

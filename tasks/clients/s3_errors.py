@@ -68,9 +68,10 @@ PASSING_CODES = frozenset(
 WRONG_KEYS = frozenset(
     {
         "AuthorizationHeaderMalformed", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken",
-        "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
+        "SignatureDoesNotMatch", "TokenRefreshRequired",
     }
 )  # fmt: skip
+WRONG_CLOCK = "RequestTimeTooSkewed"
 SET_KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let the SDK find credentials"
 GRANT = "grant read, write and list on the prefix"
 TOO_MANY_REQUESTS = 429
@@ -130,6 +131,8 @@ def _answered(error: boto.ClientError, doing: str) -> RoundhouseError:
         what, remedy = "the bucket does not exist", "create the bucket, or mend ROUNDHOUSE_ARCHIVE"
     elif code in WRONG_KEYS:
         what, remedy = "S3 does not accept the credentials", SET_KEYS
+    elif code == WRONG_CLOCK:
+        what, remedy = "this machine's clock and S3's differ too much", "set the clock (NTP)"
     elif code in {"NoSuchKey", "404"}:
         what, remedy = "there is no such object", "look at the address"
     elif code == "AccessDenied":

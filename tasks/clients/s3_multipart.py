@@ -120,6 +120,29 @@ class Multipart:
         return parts
 
 
+def clear_uploads(client: "S3Client", address: Address) -> int:
+    """End all uploads below an address; tells how many there were.
+
+    Args:
+        client: boto3's.
+        address: a folder; the uploads of the objects in it are meant.
+
+    Raises:
+        ClientError: S3's own.
+    """
+    prefix = f"{address.key}/"
+    pages = client.get_paginator("list_multipart_uploads").paginate(
+        Bucket=address.bucket, Prefix=prefix
+    )
+    begun = [upload for page in pages for upload in page.get("Uploads", [])]
+    for upload in begun:
+        with contextlib.suppress(client.exceptions.NoSuchUpload):
+            client.abort_multipart_upload(
+                Bucket=address.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+            )
+    return len(begun)
+
+
 def _slice(path: Path, start: int, length: int) -> bytes:
     with path.open("rb") as stream:
         stream.seek(start)

@@ -15,7 +15,7 @@ from tasks.clients.hub_files import HubFile
 from tasks.clients.rows import FORMATS, Row, read_rows
 from tasks.core.digest import sha256_file, sha256_json
 from tasks.core.errors import IntegrityError, RecipeError
-from tasks.core.recipe import Source
+from tasks.core.recipe_source import Source
 
 __all__ = ["ResolvedSource", "Row", "load_rows", "resolve_source"]
 

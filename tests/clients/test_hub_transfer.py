@@ -111,15 +111,25 @@ def test_a_server_without_ranges_starts_over(server: Faulty, tmp_path: Path) -> 
 
 
 def test_wrong_bytes_are_thrown_away(server: Faulty, tmp_path: Path) -> None:
-    """A flipped byte is an IntegrityError, and the next attempt does not build on it."""
+    """A flipped byte twice is an IntegrityError, and the next attempt does not build on it."""
     target = tmp_path / "w.safetensors"
     server.data = DATA[:-1] + b"\0"
     with pytest.raises(IntegrityError, match="sha256"):
         fetch(server, target)
     assert not target.exists()
+    assert server.sent == 2 * len(DATA)
     server.data = DATA
     fetch(server, target)
     assert target.read_bytes() == DATA
+
+
+def test_a_damaged_start_is_fetched_anew(server: Faulty, tmp_path: Path) -> None:
+    """What a crash left as garbage costs one download, no error."""
+    target, counts = tmp_path / "w.safetensors", list[int]()
+    Path(f"{target}{PART}").write_bytes(b"x" * 1000)
+    fetch(server, target, counts)
+    assert target.read_bytes() == DATA
+    assert sum(counts) == len(DATA)
 
 
 def test_what_is_there_is_not_fetched_again(server: Faulty, tmp_path: Path) -> None:

@@ -179,6 +179,16 @@ def test_writable_leaves_nothing(s3_server: S3Server, uri: str) -> None:
     assert "Uploads" not in client.list_multipart_uploads(Bucket="artifacts", Prefix=prefix)
 
 
+def test_uploads_that_nobody_ended_are_cleared(s3_server: S3Server, uri: str) -> None:
+    """Of a process that was killed between two parts nothing stays; a neighbour's goes on."""
+    client, address = s3_server.client(), Address.parse(uri)
+    for key in (f"{address.key}/a", f"{address.key}/b", f"{address.key}-other/a"):
+        client.create_multipart_upload(Bucket=address.bucket, Key=key)
+    assert s3_server.store().clear_uploads(uri) == 2
+    left = client.list_multipart_uploads(Bucket=address.bucket, Prefix=address.key)["Uploads"]
+    assert [upload["Key"] for upload in left] == [f"{address.key}-other/a"]
+
+
 def test_wrong_credentials_and_a_missing_bucket_are_told_apart(s3_server: S3Server) -> None:
     """Each says what to do; neither message holds the secret."""
     wrong = Store.from_settings(s3_server.settings(secret="wrong-secret-canary"))

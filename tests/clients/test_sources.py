@@ -14,7 +14,7 @@ from tasks.clients.hub import Hub
 from tasks.clients.rows import read_rows
 from tasks.clients.sources import load_rows, resolve_source
 from tasks.core.errors import IntegrityError, RecipeError
-from tasks.core.recipe import Source
+from tasks.core.recipe_source import Source
 from tests.conftest import HubServer
 
 NO_HUB = Hub("http://127.0.0.1:9")
