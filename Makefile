@@ -17,6 +17,7 @@ BOOT := .venv/boot/.uv-$(UV_VERSION)
 FLOW := .venv/flow/.lock-$(call digest,infra/locks/dev.txt pyproject.toml infra/serve_cpu/*.py)
 SERVE := .venv/serve/.lock-$(GPU)-$(call digest,infra/locks/serve-$(GPU).txt infra/serve_cpu/*.py)
 TOOLS := .venv/tools/.lock-$(call digest,infra/locks/tools.txt)
+CLUSTER := .venv/cluster/.lock-$(call digest,infra/locks/cluster.txt)
 UV := .venv/boot/bin/uv
 BIN := .venv/flow/bin
 ROUNDHOUSE := $(BIN)/roundhouse
@@ -54,6 +55,12 @@ $(TOOLS): $(BOOT)
 	@$(UV) pip install --quiet --python .venv/tools/bin/python -r infra/locks/tools.txt
 	@touch $@
 
+$(CLUSTER): $(BOOT)
+	@echo "server environment with PostgreSQL and Redis (.venv/cluster)"
+	@rm -rf .venv/cluster && $(UV) venv --quiet --python $(PYTHON) .venv/cluster
+	@$(UV) pip sync --quiet --python .venv/cluster/bin/python infra/locks/cluster.txt
+	@touch $@
+
 .PHONY: env flow serve
 env: $(FLOW) $(SERVE) ## make both environments
 flow: $(FLOW) ## make the flow environment: Prefect, AutoRound, tools
@@ -76,7 +83,7 @@ status: flow ## say what of the embedded stack runs
 
 # --- checking ---
 
-.PHONY: test check docs format bench browser lock
+.PHONY: test check docs format bench cluster faults browser lock
 test: env browser ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -101,13 +108,19 @@ format: flow ## format the code
 bench: flow ## measure our tuner against AutoRound's on this machine
 	@$(BIN)/python -m tests.bench.run $(ROUNDHOUSE_HOME)/bench
 
+cluster: env $(CLUSTER) ## twelve releases by one to four machines, then killed at random; needs root
+	@$(BIN)/python -m tests.cluster.run $(ROUNDHOUSE_HOME)/cluster $(ARGS)
+
+faults: env ## break one thing at a time while a release is made; POINTS=a,b for some; needs root
+	@$(BIN)/python -m tests.faults.run $(ROUNDHOUSE_HOME)/faults --points "$(POINTS)" --page
+
 browser: ## Debian's Chromium, for the tests that drive the UI
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } \
 		|| echo "no chromium: the browser tests will fail; type: sudo apt-get install chromium"
 
 lock: $(BOOT) ## resolve the locks again
-	@for name in server tools; do $(UV) pip compile --quiet --no-header --no-annotate \
+	@for name in server tools cluster; do $(UV) pip compile --quiet --no-header --no-annotate \
 		--python-version 3.11 infra/locks/$$name.in -o infra/locks/$$name.txt; done
 	@for name in dev flow; do sed -i '/^torch==/d' infra/locks/$$name.txt; \
 		$(UV) pip compile --quiet --no-header --no-annotate --python-version 3.11 \

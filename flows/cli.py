@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.gate import gate
+from flows.commands.metrics import metrics
 from flows.commands.prune import prune
 from flows.commands.restore import restore
 from flows.commands.rollback import rollback
@@ -21,6 +22,7 @@ from flows.commands.verify import verify
 from flows.commands.watch import watch
 from flows.terminal import Json, Printed, changes, connect, err, out, print_json, show
 from tasks.core.errors import BAD_INPUT, RoundhouseError
+from tasks.core.priority import Priority
 from tasks.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -80,6 +82,9 @@ def release(
     reuse: Annotated[
         str, typer.Option(help="Archived release (s3://…) whose weights are taken.")
     ] = "",
+    priority: Annotated[
+        Priority, typer.Option(help="Whether it goes before or after others that wait.")
+    ] = Priority.DEFAULT,
     write: Annotated[Path | None, typer.Option(help="Also write the outcome as JSON.")] = None,
     json_: Json = False,
 ) -> None:
@@ -90,7 +95,7 @@ def release(
     from flows import follow
 
     ui = os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
-    summary = follow.release(parameters, err if json_ else out, ui)
+    summary = follow.release(parameters, err if json_ else out, ui, priority)
     if write is not None:
         write.parent.mkdir(parents=True, exist_ok=True)
         write.write_text(follow.dump(summary))
@@ -107,11 +112,18 @@ def _outcome(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("release", summary["release_id"]),
         ("hub", f"{summary['hub_url']} at {summary['hub_revision']}"),
         ("archive", summary["archive"]),
-        ("verdict", summary["verdict"]),
+        ("verdict", _verdict(summary["verdict"])),
         ("report", summary["report"]),
         ("seconds", ", ".join(f"{stage} {value:.1f}" for stage, value in seconds.items())),
         ("wall", f"{summary['wall']:.1f} s, of which the stages {sum(seconds.values()):.1f} s"),
     ]
+
+
+def _verdict(verdict: str) -> str:
+    from tasks.core.records import LINT_ONLY
+
+    unmeasured = f"{verdict}: quality was not measured; the repository is to stay private"
+    return unmeasured if verdict == LINT_ONLY else verdict
 
 
 def _parameters(
@@ -168,6 +180,7 @@ def lint(
     raise typer.Exit(0 if all(c.passed for c in checks) else 1)
 
 
+app.command()(metrics)
 app.command()(prune)
 app.command()(restore)
 app.command()(rollback)

@@ -27,9 +27,12 @@ from tasks.core.errors import (
     PermanentError,
     TransientError,
 )
+from tasks.core.priority import Priority
 
 DEPLOYMENT = "release/default"
 POLL_SECONDS = 0.5
+TAKEN_UP_SECONDS = 60.0
+"""How soon the server takes up a run that crashed (`infra.local.crashed`)."""
 
 
 def submit(
@@ -38,6 +41,7 @@ def submit(
     *,
     key: str | None = None,
     tags: Sequence[str] = (),
+    priority: Priority = Priority.DEFAULT,
 ) -> FlowRun:
     """Create a run of the release deployment.
 
@@ -46,6 +50,7 @@ def submit(
         parameters: of the flow.
         key: the run that was created under this key before is given back.
         tags: of the run, beside the deployment's.
+        priority: of the run and of the stages that it starts.
 
     Raises:
         InputError: the parameters do not fit the deployment's schema.
@@ -55,7 +60,11 @@ def submit(
     with server_errors(client, DEPLOYMENT):
         deployment = client.read_deployment_by_name(DEPLOYMENT)
         return client.create_flow_run_from_deployment(
-            deployment.id, parameters=parameters, idempotency_key=key, tags=tags
+            deployment.id,
+            parameters=parameters,
+            idempotency_key=key,
+            tags=tags,
+            work_queue_name=priority.value,
         )
 
 
@@ -95,14 +104,29 @@ def follow(client: SyncPrefectClient, run_id: UUID, console: Console) -> Summary
         RoundhouseError: what the run raised.
         CanceledError: it was canceled.
     """
-    told = _Told(console)
+    told, patience = _Told(console), _Patience()
     while True:
         with contextlib.suppress(httpx.TransportError):  # a restarting server is waited for
             run = client.read_flow_run(run_id)
             _tell(client, run_id, told)
-            if run.state is not None and run.state.is_final():
+            if run.state is not None and run.state.is_final() and not patience.waits(run):
                 return _outcome(client, run)
         time.sleep(POLL_SECONDS)
+
+
+class _Patience:
+    """A run that crashed is not at its end while it may be taken up."""
+
+    def __init__(self) -> None:
+        self._crashed: float | None = None
+
+    def waits(self, run: FlowRun) -> bool:
+        """Whether to look again at a run that seems to be at its end."""
+        if run.state is None or not run.state.is_crashed():
+            return False
+        if self._crashed is None:
+            self._crashed = time.monotonic()
+        return time.monotonic() - self._crashed < TAKEN_UP_SECONDS
 
 
 class _Told:
@@ -143,17 +167,21 @@ def _outcome(client: SyncPrefectClient, run: FlowRun) -> Summary:
     if state is not None and state.is_cancelled():
         raise CanceledError(f"the run {run.name} was canceled")
     if state is not None and state.is_crashed():
-        raise TransientError(f"the run {run.name} crashed", found=state.message or "")
+        raise TransientError(
+            f"the run {run.name} crashed",
+            found=state.message or "",
+            remedy="order the release again: what was finished is kept",
+        )
     raise read_failure(client, run.id) or PermanentError(
         f"the run {run.name} failed", found=(state.message if state else None) or "no message"
     )
 
 
-def release(parameters: dict[str, Any], console: Console, ui: str) -> Summary:
+def release(parameters: dict[str, Any], console: Console, ui: str, priority: Priority) -> Summary:
     """Start a release, follow it, and return its outcome."""
     with get_client(sync_client=True) as client:
         started = time.monotonic()
-        run = submit(client, parameters)
+        run = submit(client, parameters, priority=priority)
         console.print(f"run {run.name}: {ui}/runs/flow-run/{run.id}", highlight=False)
         summary = follow(client, run.id, console)
         return summary.model_copy(update={"wall": round(time.monotonic() - started, 1)})

@@ -3,7 +3,8 @@
 plan → download → calibrate → QUANTIZE → convert → VALIDATE → upload → archive
 
 The stages in capitals run as flows of their own in the `gpu` work pool; the others are tasks here.
-With `reuse`, calibrate and quantize give way to the weights of an archived release.
+With `reuse`, calibrate and quantize give way to the weights of an archived release. A candidate
+that validate shows to be damaged goes through REPAIR and is judged again, where the recipe allows.
 """
 
 from enum import Enum
@@ -12,8 +13,10 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from flows import summary
+from flows import attempts, summary
 from flows.hooks import cancel_children
+from flows.judged import as_json, judged
+from flows.present import present
 from flows.remote import run_stage
 from tasks.archive.task import archive
 from tasks.calibrate.task import calibrate
@@ -25,7 +28,6 @@ from tasks.core.records import (
     PlanRecord,
     QuantizeRecord,
     Release,
-    ValidateRecord,
 )
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
@@ -86,7 +88,8 @@ def release(
         reuse: Address of an archived release whose weights are taken instead of quantizing, where
             the base's weights did not change since; empty to quantize.
     """
-    with failures_told():
+    with present(), failures_told():
+        attempts.refuse_too_many()
         Signer.from_settings(Settings())  # hours before it is needed
         chosen = choose_recipe(RecipeName(recipe).value, changes, custom_recipe)
         _release(base, target, revision, chosen, reuse)
@@ -105,19 +108,7 @@ def _release(base: str, target: str, revision: str, recipe: Recipe, reuse: str) 
     else:
         calibrated, quantized = _quantized(planned, downloaded, recipe, workspace)
     converted = convert(planned, downloaded, quantized, recipe)
-    validated = run_stage(
-        "validate/gpu",
-        ValidateRecord,
-        workspace,
-        upstream=(downloaded, converted),
-        parameters=_json(
-            plan=planned,
-            download=downloaded,
-            calibrate=calibrated,
-            convert=converted,
-            recipe=recipe,
-        ),
-    )
+    converted, validated = judged(planned, downloaded, calibrated, converted, recipe, workspace)
     made = Release(planned, downloaded, calibrated, quantized, converted, validated, recipe)
     uploaded = upload(made)
     archived = archive(made, uploaded)
@@ -133,10 +124,6 @@ def _quantized(
         QuantizeRecord,
         workspace,
         upstream=(downloaded, calibrated),
-        parameters=_json(plan=planned, download=downloaded, calibrate=calibrated, recipe=recipe),
+        parameters=as_json(plan=planned, download=downloaded, calibrate=calibrated, recipe=recipe),
     )
     return calibrated, quantized
-
-
-def _json(**values: Any) -> dict[str, Any]:
-    return {name: value.model_dump(mode="json") for name, value in values.items()}

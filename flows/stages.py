@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.present import present
 from tasks.core.recipe import Recipe
 from tasks.core.records import (
     CalibrateRecord,
@@ -11,6 +12,7 @@ from tasks.core.records import (
 )
 from tasks.orchestration import failures_told
 from tasks.quantize import task as quantize_stage
+from tasks.repair import task as repair_stage
 from tasks.validate import task as validate_stage
 
 
@@ -23,7 +25,7 @@ def quantize(
     plan: PlanRecord, download: DownloadRecord, calibrate: CalibrateRecord, recipe: Recipe
 ) -> None:
     """Tune and pack the weights on a GPU worker (`tasks.quantize`)."""
-    with failures_told():
+    with present(), failures_told():
         quantize_stage.quantize(plan, download, calibrate, recipe)
 
 
@@ -40,5 +42,18 @@ def validate(
     recipe: Recipe,
 ) -> None:
     """Serve base and candidate on a GPU worker and compare them (`tasks.validate`)."""
-    with failures_told():
+    with present(), failures_told():
         validate_stage.validate(plan, download, calibrate, convert, recipe)
+
+
+@flow(
+    name="repair",
+    flow_run_name="repair {plan.release_id}",
+    persist_result=False,
+)
+def repair(
+    plan: PlanRecord, download: DownloadRecord, convert: ConvertRecord, refusal: str, recipe: Recipe
+) -> None:
+    """Find and keep the layers that harm a refused release, on a GPU worker (`tasks.repair`)."""
+    with present(), failures_told():
+        repair_stage.repair(plan, download, convert, refusal, recipe)

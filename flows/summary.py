@@ -7,8 +7,10 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from flows.spent import Spent, rows, spent
 from tasks.core.manifest import Frozen, StageRecord
 from tasks.core.records import ArchiveRecord, Release, UploadRecord, ValidateRecord
+from tasks.core.settings import Settings
 
 SUMMARY_KEY = "release-summary"
 GB = 1e9
@@ -29,6 +31,7 @@ class Summary(Frozen):
         report: path of the evidence report.
         seconds: how long each stage took when it was made.
         wall: seconds from submitting the run to its end, for whoever followed it.
+        spent: what the stages took, beside what the plan said.
     """
 
     release_id: str
@@ -42,6 +45,7 @@ class Summary(Frozen):
     report: str
     seconds: dict[str, float]
     wall: float = 0.0
+    spent: Spent = Spent()
 
 
 def publish(release: Release, upload: UploadRecord, archive: ArchiveRecord) -> Summary:
@@ -49,6 +53,9 @@ def publish(release: Release, upload: UploadRecord, archive: ArchiveRecord) -> S
     stages = (*release.stages, upload, archive)
     summary = summarize(release, upload, archive)
     create_markdown_artifact(key="release", markdown=_markdown(release, upload, archive))
+    create_table_artifact(
+        key="plan-and-actual", table=rows(summary.spent), description="Planned, and what it took"
+    )
     create_table_artifact(key="stages", table=_table(stages), description="What each stage made")
     create_link_artifact(key="hub", link=upload.url, link_text=f"{upload.repo} on the Hub")
     create_link_artifact(
@@ -79,6 +86,7 @@ def summarize(release: Release, upload: UploadRecord, archive: ArchiveRecord) ->
         verdict=validate.verdict,
         report=str(validate.path / "report.html"),
         seconds={r.stage: r.seconds for r in (*release.stages, upload, archive)},
+        spent=spent(release, (upload, archive), Settings()),
     )
 
 
@@ -92,7 +100,6 @@ def _table(stages: tuple[StageRecord, ...]) -> list[list[str]]:
 
 def _markdown(release: Release, upload: UploadRecord, archive: ArchiveRecord) -> str:
     plan, validate = release.plan, release.validate
-    m = validate.metrics
     return f"""# {validate.verdict}: {upload.repo}
 
 | | |
@@ -101,20 +108,25 @@ def _markdown(release: Release, upload: UploadRecord, archive: ArchiveRecord) ->
 | base | {plan.base} at `{plan.commit[:12]}` |
 | Hub | [{upload.repo}]({upload.url}) at `{upload.commit[:12]}`, tag `{upload.tag}` |
 | archive | `{archive.uri}` |
-| numerics measured | {validate.numerics} ({validate.kernel}, {validate.engine}) |
+
+{_quality(validate)}
+
+{sum(c.passed for c in validate.checks)} of {len(validate.checks)} checks passed.
+"""
+
+
+def _quality(validate: ValidateRecord) -> str:
+    m = validate.metrics
+    if m is None:
+        return "**Quality was not measured**: the files were checked, and nothing was served."
+    measures = "\n".join(
+        f"| {m.name} | {m.value:.4f} | {m.lower:.4f} to {m.upper:.4f} | {m.direction} {m.limit:g} |"
+        for m in validate.measures
+    )
+    return f"""Measured with {validate.numerics} ({validate.kernel}, {validate.engine}) on \
+{m.tokens:,} held-out tokens of {m.texts} texts.
 
 | measure | release | {100 * validate.confidence:g}% interval | limit |
 |---|---|---|---|
 | perplexity, {m.base_perplexity:.3f} for the base | {m.perplexity:.3f} | | |
-{_measures(validate)}
-
-{sum(c.passed for c in validate.checks)} of {len(validate.checks)} checks passed on {m.tokens:,} \
-held-out tokens of {m.texts} texts.
-"""
-
-
-def _measures(validate: ValidateRecord) -> str:
-    return "\n".join(
-        f"| {m.name} | {m.value:.4f} | {m.lower:.4f} to {m.upper:.4f} | {m.direction} {m.limit:g} |"
-        for m in validate.measures
-    )
+{measures}"""

@@ -5,6 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 
+from flows.present import present
 from flows.watcher import Watcher
 from tasks.core.errors import ServingError
 from tasks.core.settings import Settings
@@ -27,7 +28,7 @@ def watch(act: bool = True) -> None:  # noqa: FBT001, FBT002 - a switch of the f
     Args:
         act: Order the releases; otherwise only say what would be ordered, and why.
     """
-    with failures_told():
+    with present(), failures_told():
         found = look(serving_engine())
         if act:
             with get_client(sync_client=True) as client:

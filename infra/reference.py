@@ -5,6 +5,7 @@
 `--check` changes nothing and exits 1 when a page is out of date.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,17 +20,20 @@ from typer.main import get_command
 from flows.cli import app
 from tasks.core import recipe
 from tasks.core.manifest import Frozen
+from tasks.core.recipe_source import Source
+from tasks.core.recipe_validation import Limits, Repair, Serving, Validation
 from tasks.core.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 RECIPE_PARTS = (
     recipe.Recipe,
     recipe.Calibration,
-    recipe.Source,
+    Source,
     recipe.Tuning,
-    recipe.Validation,
-    recipe.Serving,
-    recipe.Limits,
+    Validation,
+    Serving,
+    Limits,
+    Repair,
 )
 GENERATED = "<!-- Written by `make docs` from the code. -->\n"
 
@@ -90,7 +94,7 @@ def _first(docstring: str | None) -> str:
 def _type(field: FieldInfo) -> str:
     kind = field.annotation
     text = kind.__name__ if isinstance(kind, type) else str(kind)
-    return text.replace("typing.", "").replace("tasks.core.recipe.", "").replace("|", "or")
+    return re.sub(r"tasks\.core\.\w+\.|typing\.", "", text).replace("|", "or")
 
 
 def _default(field: FieldInfo) -> str:

@@ -18,7 +18,9 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.events import emit_event
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from tasks.core.errors import RoundhouseError, TransientError
@@ -31,6 +33,8 @@ BACKOFF_SECONDS = 5
 JITTER = 0.5
 THROTTLE_SECONDS = 2.0
 FAILURE_KEY = "failure"
+FAILED = "roundhouse.failed."
+"""How the names of events begin that tell of a failure; the error's class follows."""
 
 
 def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -115,5 +119,10 @@ def _tell(error: RoundhouseError) -> None:
         "remedy": error.remedy,
     }
     failure = {"kind": kind, **parts}
+    resource = {
+        "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
+        "prefect.resource.name": flow_run.name or "",
+    }
+    emit_event(FAILED + kind, resource=resource, payload=failure)
     Artifact(type="json", key=FAILURE_KEY, description=error.what, data=failure).create()
     create_markdown_artifact(key="what-went-wrong", markdown=f"# {kind}\n\n```\n{error}\n```\n")

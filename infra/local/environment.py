@@ -26,9 +26,9 @@ def hub_url(ports: Ports) -> str:
     return f"http://{HOST}:{ports['hub']}"
 
 
-def s3_url(ports: Ports) -> str:
+def s3_url(ports: Ports, host: str = HOST) -> str:
     """Address of the object store."""
-    return f"http://{HOST}:{ports['s3']}"
+    return f"http://{host}:{ports['s3']}"
 
 
 def client_environment(layout: Layout, ports: Ports, credentials: Credentials) -> dict[str, str]:

@@ -26,8 +26,8 @@ OFF = (
 QUICK = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1})
 
 
-def object_store(layout: Layout, ports: Ports, credentials: Credentials) -> Piece:
-    """The server as a piece of the stack."""
+def object_store(layout: Layout, ports: Ports, credentials: Credentials, host: str = HOST) -> Piece:
+    """The server as a piece of the stack, or of another one that listens elsewhere."""
     data = layout.data("s3")
     data.mkdir(exist_ok=True)
     return Piece(
@@ -37,8 +37,8 @@ def object_store(layout: Layout, ports: Ports, credentials: Credentials) -> Piec
             f"-logdir={data}",
             "mini",
             f"-dir={data}",
-            f"-ip={HOST}",
-            f"-ip.bind={HOST}",
+            f"-ip={host}",
+            f"-ip.bind={host}",
             f"-bucket={BUCKET}",
             *_port_options(ports),
             *OFF,
@@ -47,8 +47,8 @@ def object_store(layout: Layout, ports: Ports, credentials: Credentials) -> Piec
             "AWS_ACCESS_KEY_ID": credentials.s3_access_key.get_secret_value(),
             "AWS_SECRET_ACCESS_KEY": credentials.s3_secret_key.get_secret_value(),
         },
-        probe=_probe(s3_url(ports), credentials),
-        url=s3_url(ports),
+        probe=_probe(s3_url(ports, host), credentials),
+        url=s3_url(ports, host),
     )
 
 

@@ -48,7 +48,7 @@ def settle(home: Path, api: str, pool: str) -> list[str]:
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
         )
         processes = _processes(home)
-        lost = {run.id: (run, _fate(run)) for run in runs if not _lives(processes[str(run.id)])}
+        lost = {run.id: (run, fate(run)) for run in runs if not _lives(processes[str(run.id)])}
         for run_id, (_, state) in lost.items():
             for process in processes[str(run_id)]:
                 with contextlib.suppress(psutil.Error):
@@ -57,7 +57,8 @@ def settle(home: Path, api: str, pool: str) -> list[str]:
     return [f"{run.name}: {state.name}" for run, state in lost.values()]
 
 
-def _fate(run: FlowRun) -> State[None]:
+def fate(run: FlowRun) -> State[None]:
+    """The state of a run that lost its worker: one that another run waits for is tried by it."""
     if run.state is not None and run.state.type is StateType.CANCELLING:
         return Cancelled(message="Its worker was killed while it was canceled.")
     if run.parent_task_run_id is not None:

@@ -6,29 +6,26 @@ What is missing is made and what differs is changed, so it may run again at any 
 import json
 import shlex
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import StateType, WorkPool
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
-from prefect.events.schemas.events import ResourceSpecification
+from prefect.client.schemas.objects import WorkPool
+from prefect.events.schemas.automations import Automation, AutomationCore
 
-from infra.local.environment import HEARTBEAT_SECONDS
+from infra.local.crashed import crashed_releases
 from infra.local.layout import ROOT
 from infra.local.notices import notices
 from infra.local.orphans import ENGINE
+from infra.local.queues import keep_queues
+from infra.local.zombies import never_begun, zombies
 
 TEMPLATES = ROOT / "infra" / "pools"
 POOLS = {
     "cpu": "Stages that need no accelerator, and the releases that lead the others.",
     "gpu": "Quantize and validate: one run a GPU at a time.",
 }
-MISSED_HEARTBEATS = 6
-WATCHED = ("Pending", "heartbeat", "Cancelling")
 
 
 def prepare(api: str, gpus: int, folder: Path) -> None:
@@ -61,7 +58,8 @@ def keep_all(
     limits = {"cpu": None, "gpu": gpus}
     for name, template in templates.items():
         keep_pool(client, name, kind, template, limits[name])
-    for automation in (zombies(), *notices(client)):
+        keep_queues(client, name)
+    for automation in (zombies(), never_begun(kind), crashed_releases(), *notices(client)):
         keep_automation(client, automation)
 
 
@@ -105,34 +103,6 @@ def local_template(path: Path, folder: Path) -> dict[str, Any]:
     variables["working_dir"]["default"] = str(folder)
     variables["command"]["default"] = shlex.join([sys.executable, "-m", ENGINE])
     return template
-
-
-def zombies() -> AutomationCore:
-    """Calls a run crashed when nothing more is heard of it: its processes were killed.
-
-    After each heartbeat of a run another event of that run is expected in time (source: Prefect's
-    guide "How to detect and respond to zombie flows"). So it is after a worker took the run and
-    before its first heartbeat, and while it is being canceled; else a lost run would hold the
-    pool's slot for ever.
-    """
-    return AutomationCore(
-        name="Crash zombie flow runs",
-        description="Marks runs as crashed when their heartbeats stop.",
-        trigger=EventTrigger(
-            after={f"prefect.flow-run.{event}" for event in WATCHED},
-            expect={"prefect.flow-run.*"},
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=HEARTBEAT_SECONDS * MISSED_HEARTBEATS),
-        ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED, message="No heartbeat: its processes are gone."
-            )
-        ],
-    )
 
 
 def keep_automation(client: SyncPrefectClient, wanted: AutomationCore) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from prefect import flow
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -15,6 +16,8 @@ from flows.follow import submit
 from infra.local.layout import ROOT
 from infra.local.notices import BLOCK
 from infra.local.pools import prepare
+from tasks.core.errors import Undecided
+from tasks.orchestration import failures_told
 from tests.e2e.house import House
 
 pytestmark = pytest.mark.e2e
@@ -62,3 +65,31 @@ def test_a_failed_release_is_told(house: House, inbox: tuple[str, "queue.Queue[b
     assert "roundhouse/nowhere to roundhouse/x" in told["run"]
     assert "no repository roundhouse/nowhere" in told["message"]
     assert str(run.id) in told["url"]
+
+
+@flow(name="release")
+def _undecided() -> None:
+    """A release whose gate decides nothing."""
+    with failures_told():
+        raise Undecided("demo-1 must not leave: INCONCLUSIVE", found="KL: open", remedy="more")
+
+
+def test_an_undecided_gate_is_told(house: House, inbox: tuple[str, "queue.Queue[bytes]"]) -> None:
+    """A release that ends with INCONCLUSIVE: a notice of its own, with what was left open."""
+    address, came = inbox
+    api = house.env["PREFECT_API_URL"]
+    with (
+        temporary_settings({PREFECT_API_URL: api}),
+        get_client(sync_client=True),
+    ):
+        Webhook(url=address).save(BLOCK, overwrite=True)
+        try:
+            prepare(api, 1, ROOT)
+            with pytest.raises(Undecided):
+                _undecided()
+            told = [json.loads(came.get(timeout=TOLD_SECONDS)) for _ in range(2)]
+        finally:
+            Webhook.delete(BLOCK)
+    (undecided,) = [notice for notice in told if notice["state"] == "Undecided"]
+    assert undecided["found"] == "KL: open"
+    assert "INCONCLUSIVE" in undecided["message"]

@@ -80,7 +80,7 @@ def test_vllm_answers_and_transformers_agrees(published: Path, house: House) -> 
         log=log,
         reporter=Silent(),
     ) as server:
-        checks = check_canaries(server, tuple(CANARIES), Silent(), strict=True)
+        checks = check_canaries(server, tuple(CANARIES), Silent(), strict=True, context=1024)
         rows = list(read_rows(SOURCE / "assets" / "heldout.jsonl", "text"))
         texts = tokenize(server, rows, wanted, Silent())
         served = measure(server, texts, serving.logprobs, 4, Silent())

@@ -30,27 +30,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
 ]
 BASE, TARGET = "roundhouse/watched-tiny", "roundhouse/watched-tiny-NVFP4"
-LIGHT = {
-    "tuning.iters": 0,
-    "calibration.nsamples": 8,
-    "calibration.image_samples": 2,
-    "calibration.seqlen": 96,
-    "validation.texts": 2,
-    "validation.tokens": 32,
-    "validation.canaries": [],
-    "validation.strict_canaries": False,
-    "validation.arms": [],
-    "validation.second_engine": 0,
-    "validation.most_texts": None,
-    "validation.limits": {
-        "mean_kl": 10.0,
-        "perplexity_ratio": 10.0,
-        "top1_agreement": 0.0,
-        "control_ratio": None,
-        "gain": 10.0,
-        "size_ratio": 1.0,
-    },
-}
 EVERY = "10"
 LOOK_SECONDS = 90
 
@@ -111,7 +90,7 @@ def upstream(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     build(folder, layers=2)
     today = datetime.now(UTC).date()
     entry: dict[str, Any] = {"author": "roundhouse", "names": "watched-*", "since": today}
-    entry |= {"target": "roundhouse/{name}-NVFP4", "recipe": "demo", "changes": LIGHT}
+    entry |= {"target": "roundhouse/{name}-NVFP4", "recipe": "light"}
     (house.home / "watch.yaml").write_text(yaml.safe_dump({"authors": [entry]}))
     states = States.from_settings(
         Settings.model_validate(

@@ -56,6 +56,7 @@ def _recipe(iters: int) -> Recipe:
         "calibration.nsamples": 8,
         "calibration.seqlen": 96,
         "validation.heldout": {"repo": DATA, "files": "heldout.jsonl"},
+        "validation.tasks": [],
         "validation.texts": 8,
         "tuning.batch_size": 4,
         "tuning.iters": iters,

@@ -269,10 +269,14 @@ def test_runs_get_the_stack_from_their_worker_and_secrets_stay_there(
 
 
 def test_pools_and_automation_are_made_once(running: stack.Stack) -> None:
-    """However often `up` ran there is one automation, and the GPU takes one run at a time."""
+    """However often `up` ran there is one of each automation, and a GPU takes one run at a time."""
     automations = api(running, "POST", "automations/filter")
     pool = api(running, "GET", "work_pools/gpu")
-    assert [a["name"] for a in automations] == ["Crash zombie flow runs"]
+    assert sorted(a["name"] for a in automations) == [
+        "Crash runs that never begin",
+        "Crash zombie flow runs",
+        "Take up crashed releases",
+    ]
     assert (pool["type"], pool["concurrency_limit"]) == ("process", 1)
 
 

@@ -21,6 +21,9 @@ def serve(
     root: Annotated[Path, typer.Option(help="Folder that holds the server's state.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port to listen on.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    content_host: Annotated[
+        str, typer.Option(help="Another name of that address, for links to content.")
+    ] = "",
     token_file: Annotated[
         Path | None, typer.Option(help='JSON: {"TOKEN": {"name": ..., "role": ..., "orgs": []}}.')
     ] = None,
@@ -41,6 +44,7 @@ def serve(
         root=root,
         host=host,
         port=port,
+        content_host=content_host,
         token_file=token_file,
         xet=xet,
         lfs_threshold=lfs_threshold,

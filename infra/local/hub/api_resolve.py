@@ -57,8 +57,8 @@ def resolve(request: Request) -> Response:
 def _redirect(request: Request, hub: Hub, file: File, headers: dict[str, str]) -> Response:
     # To another host name, as on the Hub: on the same one the client would follow a HEAD and
     # lose the headers below, and it would send its token along.
-    host = "localhost" if request.url.hostname == "127.0.0.1" else "127.0.0.1"
-    url = request.url.replace(hostname=host, path="", query="")
+    other = "localhost" if request.url.hostname == "127.0.0.1" else "127.0.0.1"
+    url = request.url.replace(hostname=hub.settings.content_host or other, path="", query="")
     location = f"{str(url).rstrip('/')}{hub.signer.sign(f'/_cdn/{file.sha256}')}"
     linked = {"X-Linked-Size": str(file.size), "X-Linked-Etag": f'"{file.sha256}"'}
     return RedirectResponse(location, 302, headers | linked)

@@ -14,6 +14,8 @@ class Settings:
         root: Folder of the database, the blobs and the Xet chunks; made when missing.
         host: Address to listen on.
         port: TCP port to listen on, 1 to 65535.
+        content_host: Another name of the same address, for links to content; empty on the
+            loopback, which has two.
         token_file: JSON file that maps tokens to users; without it one default token is accepted.
         xet: Offer the Xet transfer beside LFS.
         lfs_threshold: Files above this many bytes are stored through LFS whatever their name.
@@ -25,6 +27,7 @@ class Settings:
     root: Path
     host: str = "127.0.0.1"
     port: int
+    content_host: str = ""
     token_file: Path | None = None
     xet: bool = False
     lfs_threshold: int = 10 * MIB
