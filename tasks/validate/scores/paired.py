@@ -110,12 +110,13 @@ def _score(found: Paired, seed: int, confidence: float) -> TaskScore:
     base, candidate = found.mean(found.base), found.mean(found.candidate)
     if found.exact:
         sample, flips = items_lost(found.losses, seed), found.flips
-        change = -sample.value, -sample.upper(confidence), -sample.lower(confidence)
+        lost = sample.value, sample.upper(confidence), sample.lower(confidence)
+        change = tuple(0.0 - each for each in lost)  # and not -0.0, which reads like a loss
         extra = {"lost": flips.lost, "gained": flips.gained, "p_value": mcnemar(flips)}
     else:
         ratio = weighted_mean(found.losses, [a.weight for a in found.base], seed=seed)
         bounds = ratio.value, ratio.lower(confidence), ratio.upper(confidence)
-        change = tuple(math.exp(min(bound, 50.0)) for bound in bounds)  # type: ignore[assignment]
+        change = tuple(math.exp(min(bound, 50.0)) for bound in bounds)
         extra = {}
     value, lower, upper = change
     return TaskScore(
