@@ -24,6 +24,19 @@ pytestmark = [pytest.mark.e2e, pytest.mark.heavy, pytest.mark.browser]
 QUANTIZE_CHILD = "tasks.quantize.worker"
 SERVER = "vllm.entrypoints.openai.api_server"
 GONE_SECONDS = 20
+FEW = (
+    "validation.texts=8",
+    "validation.most_texts=null",
+    "validation.tokens=64",
+    "validation.tasks=[]",
+    "validation.arms=[]",
+    "validation.second_engine=0",
+    (
+        "validation.limits={mean_kl: 10, perplexity_ratio: 10, top1_agreement: 0, "
+        "control_ratio: null, gain: 10, size_ratio: 1}"
+    ),
+)
+"""Served and judged, and no more than that: what is tried here is what becomes of it."""
 
 
 @contextmanager
@@ -62,7 +75,7 @@ def _running(client: SyncPrefectClient, name: str) -> FlowRun | None:
 def test_killed_child_and_killed_workers(house: House) -> None:
     """SIGKILL of the quantize child, then of both workers: the release completes, once."""
     target = "roundhouse/killed"
-    with _release(house, target, "tuning.iters=2", "tuning.seed=7") as release:
+    with _release(house, target, "tuning.iters=2", "tuning.seed=7", *FEW) as release:
         child = wait_for("quantize", lambda: processes(house.home, QUANTIZE_CHILD), 120)[0]
         child.kill()
         again = wait_for(
@@ -88,7 +101,7 @@ def test_killed_child_and_killed_workers(house: House) -> None:
     ("what", "stage", "changes"),
     [
         (QUANTIZE_CHILD, "quantize", ("tuning.iters=9999", "tuning.seed=8")),
-        (SERVER, "validate", ("tuning.iters=0", "tuning.seed=9")),
+        (SERVER, "validate", ("tuning.tuner=rtn", "tuning.iters=0", "tuning.seed=9")),
     ],
 )
 def test_cancel_ends_children(
