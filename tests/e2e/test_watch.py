@@ -30,6 +30,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
 ]
 BASE, TARGET = "roundhouse/watched-tiny", "roundhouse/watched-tiny-NVFP4"
+LIMITS = {"validation.limits.size_ratio": 1.0}
+"""Two layers are few beside their embeddings."""
 EVERY = "10"
 LOOK_SECONDS = 90
 
@@ -90,7 +92,7 @@ def upstream(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     build(folder, layers=2)
     today = datetime.now(UTC).date()
     entry: dict[str, Any] = {"author": "roundhouse", "names": "watched-*", "since": today}
-    entry |= {"target": "roundhouse/{name}-NVFP4", "recipe": "light"}
+    entry |= {"target": "roundhouse/{name}-NVFP4", "recipe": "light", "changes": LIMITS}
     (house.home / "watch.yaml").write_text(yaml.safe_dump({"authors": [entry]}))
     states = States.from_settings(
         Settings.model_validate(

@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Crashed
 
 from flows.watcher import Watcher
+from infra.local.crashed import crashed_releases
 from tasks.core.settings import Settings
 from tasks.watch.decide import Making
 from tasks.watch.fingerprint import Fingerprint
@@ -90,6 +91,8 @@ def case(house: House) -> Iterator[Case]:
         try:
             yield made
         finally:
+            for automation in client.read_automations_by_name(crashed_releases().name):
+                client.resume_automation(automation.id)
             kept = made.states.of_target(made.target).state.order
             if kept and kept.run:
                 client.set_flow_run_state(UUID(kept.run), Cancelled(), force=True)
@@ -119,8 +122,13 @@ def test_an_order_whose_watcher_died_is_submitted_later(case: Case) -> None:
 
 
 def test_a_crash_is_tried_again_and_given_up(case: Case) -> None:
-    """Each crash makes another run; after the last attempt the order has failed."""
+    """Each crash makes another run; after the last attempt the order has failed.
+
+    The server's automation, which takes a crashed run up by itself, rests meanwhile.
+    """
     runs = set()
+    for automation in case.client.read_automations_by_name(crashed_releases().name):
+        case.client.pause_automation(automation.id)
     (found,) = case.watcher.act([case.finding()])
     for attempt in range(1, ATTEMPTS + 1):
         assert case.order.attempt == attempt

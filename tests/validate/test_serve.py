@@ -154,7 +154,7 @@ def test_tasks_score_a_trained_release(server: Server, sound: Path, tmp_path: Pa
         reporter=Silent(),
     )  # fmt: skip
     assert [sum(a.value for a in task.answers) >= 5 for task in found.tasks] == [True] * 3
-    assert 'get_time({"city": ' in " ".join(answer.said for answer in found.tasks[0].answers)
+    assert 'set_timer({"minutes": ' in " ".join(answer.said for answer in found.tasks[0].answers)
 
 
 @pytest.mark.heavy
