@@ -4,12 +4,11 @@ What a run finished is not made again (`tasks.core.workspace`), so a run that cr
 once more as it is. `flows.attempts` ends this for one that crashes its machine every time.
 """
 
-from datetime import timedelta
-
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.events.schemas.events import ResourceSpecification
+from prefect.events.schemas.automations import AutomationCore
+
+from infra.local.triggers import of_releases
 
 
 def crashed_releases() -> AutomationCore:
@@ -17,16 +16,7 @@ def crashed_releases() -> AutomationCore:
     return AutomationCore(
         name="Take up crashed releases",
         description="Schedules a release again whose machine died.",
-        trigger=EventTrigger(
-            expect={"prefect.flow-run.Crashed"},
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification(
-                {"prefect.resource.role": "flow", "prefect.resource.name": "release"}
-            ),
-            posture=Posture.Reactive,
-            threshold=1,
-            within=timedelta(0),
-        ),
+        trigger=of_releases({"prefect.flow-run.Crashed"}),
         actions=[
             ChangeFlowRunState(
                 state=StateType.SCHEDULED,

@@ -5,14 +5,13 @@ notifies (Slack, e-mail, Teams and others), or a plain webhook. Its kind decides
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import BlockDocument
 from prefect.events.actions import ActionTypes, CallWebhook, SendNotification
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.events.schemas.events import ResourceSpecification
+from prefect.events.schemas.automations import AutomationCore
 
+from infra.local.triggers import of_releases
 from tasks.core.errors import Undecided
 from tasks.orchestration import FAILED
 
@@ -65,16 +64,7 @@ def failed_releases(block: BlockDocument) -> AutomationCore:
     return AutomationCore(
         name=f"Tell of failed releases ({kind})",
         description=f"Sends a notice through the block {block.name}.",
-        trigger=EventTrigger(
-            expect=ENDED_BADLY,
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification(
-                {"prefect.resource.role": "flow", "prefect.resource.name": "release"}
-            ),
-            posture=Posture.Reactive,
-            threshold=1,
-            within=timedelta(0),
-        ),
+        trigger=of_releases(ENDED_BADLY),
         actions=[_sent(block, ENDED)],
     )
 
@@ -88,16 +78,7 @@ def undecided_gates(block: BlockDocument) -> AutomationCore:
     return AutomationCore(
         name=f"Tell of undecided gates ({kind})",
         description=f"Sends a notice of verdicts INCONCLUSIVE through the block {block.name}.",
-        trigger=EventTrigger(
-            expect={FAILED + Undecided.__name__},
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification(
-                {"prefect.resource.role": "flow", "prefect.resource.name": "release"}
-            ),
-            posture=Posture.Reactive,
-            threshold=1,
-            within=timedelta(0),
-        ),
+        trigger=of_releases({FAILED + Undecided.__name__}),
         actions=[_sent(block, UNDECIDED)],
     )
 

@@ -7,8 +7,6 @@ from pydantic import Field, model_validator
 from tasks.core.manifest import Frozen
 from tasks.core.recipe_source import Count, Positive, Share, Source, unnamed_at
 
-LATER = Field(exclude_if=lambda value: not value)
-
 
 class Task(Frozen):
     """A set of items that lm-eval scores base and candidate on.
@@ -29,7 +27,7 @@ class Task(Frozen):
     kind: Literal["exact_match", "perplexity"] = "exact_match"
     items: Count = 100
     max_tokens: Count = 256
-    benchmark: Annotated[str, Field(pattern=r"^$|^[\w.-]+/[\w.-]+:[\w.-]+$"), LATER] = ""
+    benchmark: Annotated[str, Field(pattern=r"^$|^[\w.-]+/[\w.-]+:[\w.-]+$"), unnamed_at("")] = ""
 
     @property
     def place(self) -> str:
@@ -85,9 +83,9 @@ class Limits(Frozen):
     floor_kl: Positive = 0.02
     gain: Positive = 0.05
     size_ratio: Share = 0.5
-    p99_kl: Annotated[Positive | None, LATER] = None
-    task_loss: Annotated[Share | None, LATER] = None
-    tasks_loss: Annotated[Share | None, LATER] = None
+    p99_kl: Annotated[Positive | None, unnamed_at(None)] = None
+    task_loss: Annotated[Share | None, unnamed_at(None)] = None
+    tasks_loss: Annotated[Share | None, unnamed_at(None)] = None
 
 
 class Repair(Frozen):
@@ -133,7 +131,7 @@ class Validation(Frozen):
     texts: Count = 64
     most_texts: Count | None = None
     tokens: Annotated[int, Field(ge=16)] = 512
-    tasks: Annotated[tuple[Task, ...], LATER] = ()
+    tasks: Annotated[tuple[Task, ...], unnamed_at(())] = ()
     canaries: tuple[
         Literal["chat", "image", "tool_call", "reasoning", "long_context", "stop"], ...
     ] = (
@@ -148,7 +146,7 @@ class Validation(Frozen):
     seed: int = 42
     serving: Serving = Serving()
     limits: Limits
-    repair: Annotated[Repair | None, LATER] = None
+    repair: Annotated[Repair | None, unnamed_at(None)] = None
 
     @model_validator(mode="after")
     def _tasks_have_names_of_their_own(self) -> Self:

@@ -64,7 +64,7 @@ def work(job: Job) -> Result:
 
 
 def _quantize(job: Job, device: torch.device) -> Result:
-    if job.tuning.tuner == "fused":
+    if job.tuning.tuner == "fused" and job.tuning.iters:
         make_ready(device, job.tuning.gradient_precision)
     batches = read_batches(job.samples, job.tuning.batch_size)
     compressor: Any = None

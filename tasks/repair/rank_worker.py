@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ import transformers
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import pad_sequence
 
+from tasks.clients.plain_model import load
 from tasks.core.checkpoint import Checkpoint
 from tasks.core.jobs import serve
 from tasks.core.records import KeptLayers
@@ -98,16 +98,6 @@ class Ranker:
             logits = model(input_ids=batch.to(model.device)).logits
         for row, ids in zip(logits, self._texts, strict=True):
             yield row[: len(ids) - 1].float().log_softmax(-1).cpu()
-
-
-def load(model: Path) -> Any:
-    """A checkpoint's model on the first accelerator, if there is one."""
-    config = transformers.AutoConfig.from_pretrained(model)
-    conditional = config.architectures[0].endswith("ForConditionalGeneration")
-    auto = transformers.AutoModelForImageTextToText if conditional else None
-    kind: Any = auto or transformers.AutoModelForCausalLM
-    loaded: Any = kind.from_pretrained(model, dtype=torch.bfloat16)
-    return loaded.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def tokenized(job: Job) -> list[list[int]]:

@@ -1,7 +1,8 @@
 """The repair stage: a refused release with its most harmful layers as the base has them.
 
 It runs only where validation showed damage (REGRESSION) and the recipe allows it. Which layers harm
-is measured, not guessed, on held-out rows from the end of the file, which the gate comes to last.
+is measured, not guessed, on the last held-out rows, of which a large set has some that the gate
+never comes to.
 Nothing is tuned anew: kept layers are the base's bytes, all others stay as they were. What comes
 out is judged like any other candidate, by the whole gate.
 """

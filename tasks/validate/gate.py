@@ -92,7 +92,8 @@ class Gate:
         self._wanted = recipe.validation
         self._settings, self._reporter = settings, reporter
         self._looks = looks(self._wanted.texts, self._wanted.budget)
-        self._confidence = 1 - ERROR / len(self._looks)
+        attempts = self._wanted.repair.attempts if self._wanted.repair else 0
+        self._confidence = 1 - ERROR / (len(self._looks) * (1 + attempts))
         self._found = _Found()
 
     def judge(

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import transformers
 
+from tasks.clients.plain_model import load
 from tasks.core.checkpoint import Checkpoint
 from tasks.core.jobs import serve
 from tasks.core.schemes import PACKED, SCALE, WEIGHT_GLOBAL
@@ -34,19 +35,6 @@ class Seen:
 
     logprobs: torch.Tensor
     blocks: dict[int, torch.Tensor]
-
-
-def load(model: Path, **options: Any) -> Any:
-    """A checkpoint's model on the first accelerator, if there is one."""
-    config = transformers.AutoConfig.from_pretrained(model)
-    conditional = config.architectures[0].endswith("ForConditionalGeneration")
-    kind = (
-        transformers.AutoModelForImageTextToText
-        if conditional
-        else transformers.AutoModelForCausalLM
-    )
-    loaded: Any = kind.from_pretrained(model, dtype=torch.bfloat16, **options)
-    return loaded.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @torch.no_grad()

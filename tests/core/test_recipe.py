@@ -185,3 +185,13 @@ def test_a_release_is_named_by_all_it_is_made_of() -> None:
     assert len(ids) == 5
     assert release_id(**parts) == release_id(**parts)
     assert release_id(**parts).startswith(f"demo-{'c' * 8}-")
+
+
+@pytest.mark.parametrize("limit", ["task_loss", "tasks_loss"])
+def test_a_limit_of_nothing_is_a_limit(limit: str) -> None:
+    """A recipe that allows no loss still says so when it reaches a stage on another worker."""
+    recipe = load_recipe("demo", {f"validation.limits.{limit}": 0})
+    there = Recipe.model_validate(recipe.model_dump(mode="json"))
+    assert there == recipe
+    assert getattr(there.validation.limits, limit) == 0
+    assert recipe.digest != load_recipe("demo", {f"validation.limits.{limit}": None}).digest

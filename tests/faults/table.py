@@ -21,6 +21,7 @@ class Row(Frozen):
         outcome: how the release ended.
         seconds: of the release and, if need be, the retry.
         missing: what did not hold; empty if all did.
+        commit: it was tried at; a plus marks a tree with changes.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Row(Frozen):
     outcome: str
     seconds: float
     missing: str = ""
+    commit: str = ""
 
     @property
     def holds(self) -> str:
@@ -45,7 +47,8 @@ class Row(Frozen):
 def text(rows: list[Row], names: list[str]) -> str:
     """The table of these points, under a line that says on what and when; names what is missing."""
     on = machine()
-    when = f"{on['device']}, {on['threads']} threads, {on['date']}, commit {on['commit']}"
+    commits = ", ".join(dict.fromkeys(row.commit for row in rows))
+    when = f"{on['device']}, {on['threads']} threads, {on['date']}, tried at commit {commits}"
     cells = [
         f"| `{row.name}` | {row.broken} | {row.outcome} | {row.seconds:.1f} | {row.holds} |\n"
         for row in rows
@@ -58,8 +61,9 @@ def text(rows: list[Row], names: list[str]) -> str:
 
 def keep(folder: Path, row: Row) -> None:
     """Keep a row with those before it."""
+    tried = row.model_copy(update={"commit": machine()["commit"]})
     with (folder / ROWS).open("a") as rows:
-        rows.write(row.model_dump_json() + "\n")
+        rows.write(tried.model_dump_json() + "\n")
 
 
 def kept(folder: Path, names: list[str]) -> list[Row]:

@@ -19,7 +19,7 @@ task_*.jsonl
 import json
 import random
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,7 @@ def held_out_chats() -> list[Row]:
 def pictures(folder: Path) -> list[Row]:
     """Draw the PNGs and ask about each in one of the three ways."""
     rng = random.Random(4)  # noqa: S311 - examples, not secrets
-    folder.mkdir(exist_ok=True)
-    shown = [Picture(colour, shape) for shape in SHAPES for colour in COLOURS]
-    rows = []
-    for index, picture in enumerate(rng.sample(shown, _PICTURES)):
-        name = f"{index:02d}-{picture.colour}-{picture.shape}.png"
-        draw(picture, rng).save(folder / name, optimize=True)
-        kind = PICTURE_KINDS[index % len(PICTURE_KINDS)]
-        rows.append(_row(_about(picture, kind, rng)) | {"images": [name]})
-    return rows
+    return list(_drawn(rng.sample(_all_pictures(), _PICTURES), folder, rng))
 
 
 def task(name: str, known: list[Row]) -> list[Row]:
@@ -110,15 +102,23 @@ def task(name: str, known: list[Row]) -> list[Row]:
 def picture_task(folder: Path) -> list[Row]:
     """Draw the PNGs of held-out questions."""
     rng = random.Random(7)  # noqa: S311 - examples, not secrets
+    shown = rng.choices(_all_pictures(), k=_TASK_ROWS)
+    return list(_drawn(shown, folder, rng, stratum="images"))
+
+
+def _all_pictures() -> list[Picture]:
+    return [Picture(colour, shape) for shape in SHAPES for colour in COLOURS]
+
+
+def _drawn(
+    chosen: Iterable[Picture], folder: Path, rng: random.Random, **labels: str
+) -> Iterator[Row]:
     folder.mkdir(exist_ok=True)
-    shown = [Picture(colour, shape) for shape in SHAPES for colour in COLOURS]
-    rows = []
-    for index, picture in enumerate(rng.choices(shown, k=_TASK_ROWS)):
+    for index, picture in enumerate(chosen):
         name = f"{index:02d}-{picture.colour}-{picture.shape}.png"
         draw(picture, rng).save(folder / name, optimize=True)
         kind = PICTURE_KINDS[index % len(PICTURE_KINDS)]
-        rows.append(_row(_about(picture, kind, rng)) | {"stratum": "images", "images": [name]})
-    return rows
+        yield _row(_about(picture, kind, rng)) | labels | {"images": [name]}
 
 
 def _question(row: Row) -> str:

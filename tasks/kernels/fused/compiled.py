@@ -37,7 +37,7 @@ def compiled(block: torch.nn.Module, backend: str | Any = "inductor") -> Iterato
         block._compiled_call_impl = None  # noqa: SLF001 - nn.Module.compile has no way back
 
 
-def starting() -> None:
+def start_compilers() -> None:
     """Start the processes that compile; the first of them takes seconds."""
     from torch._inductor.async_compile import AsyncCompile
 

@@ -12,7 +12,7 @@ import time
 import torch
 from torch.nn import functional
 
-from tasks.kernels.fused.compiled import starting
+from tasks.kernels.fused.compiled import start_compilers
 from tasks.kernels.fused.kernels import Fused
 from tasks.kernels.state import LayerState, Quanta, input_divisor
 
@@ -41,7 +41,7 @@ def wait() -> None:
 
 def warm(device: torch.device, precision: str, backend: str = "inductor") -> None:
     """Run every program once, and compile a little function with its gradient."""
-    starting()
+    start_compilers()
     programs(device, precision)
     x = torch.ones(SIDE, SIDE, dtype=torch.bfloat16, device=device, requires_grad=True)
     torch.autograd.backward(torch.compile(_part, backend=backend, dynamic=False)(x).sum())
