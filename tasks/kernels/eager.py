@@ -13,6 +13,7 @@ cache.
 from collections.abc import Iterator
 
 import torch
+from torch.nn import functional
 
 from tasks.core.schemes import E2M1_MAX, E4M3_MAX, GROUP
 from tasks.kernels.reference import Scales
@@ -102,6 +103,10 @@ class Eager:
             scaled = torch.where(largest, values, 0).mul(to_peak[:, None])
             torch.add(g.masked_fill(outside, 0), scaled, out=_groups(made)[slab])
         return made
+
+    def squared_error(self, made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Mean squared error of a block's output; a float32 scalar with a graph."""
+        return functional.mse_loss(made.float(), wanted.float())
 
 
 def _scales(layer: LayerState) -> Scales:

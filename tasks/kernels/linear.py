@@ -8,6 +8,7 @@ No gradient of a weight outlives its layer's backward pass, and there is no opti
 read the same input (query, key and value; gate and up) share one quantized copy of it.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -48,6 +49,10 @@ class Kernels(Protocol):
         """Gradient to an activation from the gradient to its quantized value."""
         ...
 
+    def squared_error(self, made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Mean squared error of a block's output; a float32 scalar with a graph."""
+        ...
+
 
 class Pace:
     """What all layers of a block share while it is tuned.
@@ -71,6 +76,7 @@ class Pace:
         self.better = torch.zeros((), dtype=torch.bool, device=device)
         self.anchor = torch.zeros((), device=device, requires_grad=True)
         self._seen: tuple[torch.Tensor, int, torch.Tensor, torch.Tensor] | None = None
+        self._later: list[Callable[[], None]] = []
 
     def quantized(self, x: torch.Tensor, divisor: torch.Tensor) -> torch.Tensor:
         """The quantized input; the one made last where input and divisor are the same objects."""
@@ -97,6 +103,15 @@ class Pace:
         )
         return made
 
+    def later(self, work: Callable[[], None]) -> None:
+        """Put work of a backward pass off until `catch_up`."""
+        self._later.append(work)
+
+    def catch_up(self) -> None:
+        """Do what was put off."""
+        while self._later:
+            self._later.pop(0)()
+
     def forget(self) -> None:
         """Let go of the last input."""
         self._seen = None
@@ -113,6 +128,9 @@ class TunedLinear(torch.nn.Module):
 
     Attributes:
         fixed: [out, in], a finished weight to compute with instead, without gradients.
+        patient: whether its steps are put off until the pace catches up, where its input has a
+            gradient: ranks sum that gradient meanwhile.
+        multiply: gives X W' and the bias, [..., in] and [out, in] to [..., out].
     """
 
     def __init__(
@@ -124,11 +142,23 @@ class TunedLinear(torch.nn.Module):
         self.divisor = divisor
         self.pace = pace
         self.fixed: torch.Tensor | None = None
+        self.patient = False
+        self.multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = self._multiply
 
     @property
     def weight(self) -> torch.Tensor:
         """The weight as it was; blocks look at its dtype."""
         return self.state.weight
+
+    def _multiply(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return functional.linear(x, weight, self.bias)
+
+    def take(self, step: Callable[[], None], *, early: bool) -> None:
+        """Step now, or later if nobody waits for it: `early` says that somebody may."""
+        if self.patient and not early:
+            self.pace.later(step)
+        else:
+            step()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -161,7 +191,7 @@ class _Product(torch.autograd.Function):
         weight = layer.pace.kernels.quantize_weight(layer.state)
         ctx.save_for_backward(x, weight)
         ctx.layer = layer
-        return functional.linear(x, weight, layer.bias)
+        return layer.multiply(x, weight)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, None, None]:
@@ -169,6 +199,10 @@ class _Product(torch.autograd.Function):
         layer: TunedLinear = ctx.layer
         rows = gradient.reshape(-1, len(weight)).to(weight.dtype)
         to_input = (rows @ weight).view_as(x) if ctx.needs_input_grad[0] else None
-        to_weight = rows.t() @ x.reshape(-1, weight.shape[1])
-        layer.pace.kernels.step(layer.state, to_weight, layer.pace.quanta, layer.pace.better)
+
+        def step() -> None:
+            to_weight = rows.t() @ x.reshape(-1, weight.shape[1])
+            layer.pace.kernels.step(layer.state, to_weight, layer.pace.quanta, layer.pace.better)
+
+        layer.take(step, early=to_input is None)
         return to_input, None, None

@@ -3,6 +3,9 @@
 `torch.compile` takes the block apart at its tuned layers (they are opaque to it) and fuses norms,
 residuals, activations and the rest. Compiled code belongs to the code of the block's class, not to
 a block: the second block of a shape finds it there. If compiling fails the block runs as it is.
+
+Tile sizes are torch's first guess: to try several costs half of first use, and what lies between
+the layers is a twelfth of an iteration.
 """
 
 import os
@@ -28,7 +31,7 @@ def compiled(block: torch.nn.Module, backend: str | Any = "inductor") -> Iterato
     """
     from torch._dynamo import config as tracing
 
-    _limit_threads()
+    limit_work()
     block.compile(backend=backend, dynamic=False)
     try:
         with tracing.patch(recompile_limit=SHAPES, suppress_errors=True):
@@ -41,12 +44,14 @@ def start_compilers() -> None:
     """Start the processes that compile; the first of them takes seconds."""
     from torch._inductor.async_compile import AsyncCompile
 
-    _limit_threads()
+    limit_work()
     AsyncCompile.warm_pool()
     AsyncCompile.wakeup()
 
 
-def _limit_threads() -> None:
+def limit_work() -> None:
+    """Few compiling processes, one tile size a program; before anything is compiled."""
     from torch._inductor import config as compiling
 
     compiling.compile_threads = min(THREADS, os.cpu_count() or 1)
+    compiling.triton.autotune_pointwise = False

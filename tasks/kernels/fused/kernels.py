@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from tasks.core.schemes import E2M1_MAX
-from tasks.kernels.fused import inputs, weights
+from tasks.kernels.fused import inputs, loss, weights
 from tasks.kernels.state import LayerState
 
 EIGHT = torch.float8_e4m3fn
@@ -95,6 +95,10 @@ class Fused:
         made = torch.empty_like(given)
         inputs.gradient(x.contiguous(), divisor, given, made)
         return made
+
+    def squared_error(self, made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Mean squared error of a block's output; a float32 scalar with a graph."""
+        return loss.squared_error(made, wanted)
 
     def _room(self, layer: LayerState) -> Made:
         rows, cols = layer.weight.shape

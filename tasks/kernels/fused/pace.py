@@ -12,7 +12,6 @@ layer keeps the e4m3 copy of its input for the backward pass, half of what BF16 
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from tasks.kernels.fused.casts import cast
 from tasks.kernels.fused.kernels import Fused
@@ -66,6 +65,7 @@ class _Input(torch.autograd.Function):
         ctx: Any, x: torch.Tensor, divisor: torch.Tensor, kernels: Fused
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         ctx.save_for_backward(x, divisor)
+        ctx.set_materialize_grads(False)  # of `turned` it would be a tensor of zeros
         ctx.kernels = kernels
         made, turned = kernels.both_inputs(x, divisor, turn=True)
         if turned is not None:
@@ -91,7 +91,7 @@ class _Product(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(turned)
         ctx.layer, ctx.pace, ctx.shape = layer, pace, x.shape
-        return functional.linear(x, pace.fused.made(layer.state).weight, layer.bias)
+        return layer.multiply(x, pace.fused.made(layer.state).weight)
 
     @staticmethod
     def backward(
@@ -108,9 +108,13 @@ class _Product(torch.autograd.Function):
             to_input = torch._scaled_mm(  # noqa: SLF001 - torch's only FP8 product
                 eight.plain, made.turned.t(), eight.scale, made.scale, out_dtype=gradient.dtype
             ).view(ctx.shape)
-        to_weight = torch._scaled_mm(  # noqa: SLF001 - up to a factor that no sign sees
-            eight.turned, turned.t(), pace.one, pace.one,
-            out_dtype=gradient.dtype, use_fast_accum=gradient.is_cuda,
-        )  # fmt: skip
-        pace.fused.step(state, to_weight, pace.quanta, pace.better)
+
+        def step() -> None:
+            to_weight = torch._scaled_mm(  # noqa: SLF001 - up to a factor that no sign sees
+                eight.turned, turned.t(), pace.one, pace.one,
+                out_dtype=gradient.dtype, use_fast_accum=gradient.is_cuda,
+            )  # fmt: skip
+            pace.fused.step(state, to_weight, pace.quanta, pace.better)
+
+        ctx.layer.take(step, early=to_input is None)
         return to_input, None, None, None, None

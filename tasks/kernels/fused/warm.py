@@ -1,18 +1,19 @@
 """What first use costs on a card, paid while the base is still being read.
 
-The first block would wait for compiling processes to start, for Triton's driver and our programs to
-be compiled, and for torch's compiler to be loaded. A thread does all that on a few numbers; what
-remains to the first block of a shape is the compiling of its own parts.
+The first block would wait for compiling processes to start and to load Triton, for Triton's driver
+and our programs to be compiled, and for torch's compiler to be loaded. Threads do all that on a few
+numbers; what remains to the first block of a shape is the compiling of its own parts.
 """
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional
 
-from tasks.kernels.fused.compiled import start_compilers
+from tasks.kernels.fused.compiled import THREADS, start_compilers
 from tasks.kernels.fused.kernels import Fused
 from tasks.kernels.state import LayerState, Quanta, input_divisor
 
@@ -22,15 +23,16 @@ _threads: list[threading.Thread] = []
 
 
 def start(device: torch.device, precision: str) -> None:
-    """Begin, in a thread.
+    """Begin, in threads.
 
     Args:
         device: a card.
         precision: of gradients' matrix products, `bf16` or `fp8`.
     """
-    thread = threading.Thread(target=_quietly, args=(device, precision), daemon=True)
-    thread.start()
-    _threads.append(thread)
+    for work in (lambda: compiler(device), lambda: programs(device, precision)):
+        thread = threading.Thread(target=_quietly, args=(device, work), daemon=True)
+        thread.start()
+        _threads.append(thread)
 
 
 def wait() -> None:
@@ -39,12 +41,15 @@ def wait() -> None:
         _threads.pop().join()
 
 
-def warm(device: torch.device, precision: str, backend: str = "inductor") -> None:
-    """Run every program once, and compile a little function with its gradient."""
+def compiler(device: torch.device, backend: str = "inductor") -> None:
+    """Compile a function with its gradient: enough programs that each process has its first one."""
     start_compilers()
-    programs(device, precision)
-    x = torch.ones(SIDE, SIDE, dtype=torch.bfloat16, device=device, requires_grad=True)
-    torch.autograd.backward(torch.compile(_part, backend=backend, dynamic=False)(x).sum())
+    parts = [
+        torch.ones(SIDE, SIDE * size, dtype=torch.bfloat16, device=device, requires_grad=True)
+        for size in range(1, THREADS + 1)
+    ]
+    made = torch.compile(_part, backend=backend, dynamic=False)(parts)
+    torch.autograd.backward([each.sum() for each in made])
 
 
 def programs(device: torch.device, precision: str) -> None:
@@ -59,6 +64,8 @@ def programs(device: torch.device, precision: str) -> None:
     kernels.step(state, weight, pace, better)
     kernels.both_inputs(weight, divisor, turn=precision == "fp8")
     kernels.input_gradient(weight, divisor, weight)
+    made = weight.clone().requires_grad_()
+    torch.autograd.backward(kernels.squared_error(made, weight))
     if precision == "fp8":
         from tasks.kernels.fused.casts import cast
 
@@ -66,19 +73,22 @@ def programs(device: torch.device, precision: str) -> None:
             cast(weight, plain=plain)
 
 
-def _part(x: torch.Tensor) -> torch.Tensor:
-    return x + functional.gelu(functional.rms_norm(x, x.shape[-1:]), approximate="tanh") * x
+def _part(parts: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [
+        x + functional.gelu(functional.rms_norm(x, x.shape[-1:]), approximate="tanh") * x
+        for x in parts
+    ]
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
-def _quietly(device: torch.device, precision: str) -> None:
+def _quietly(device: torch.device, work: Callable[[], None]) -> None:
     begun = time.monotonic()
     try:
         with torch.cuda.device(device), torch.cuda.stream(_stream(device)):
-            warm(device, precision)
+            work()
             torch.cuda.current_stream().synchronize()
     except Exception as error:  # noqa: BLE001 - the first block meets it again, and copes
         _log.warning("kernels could not be made ready: %s", error)

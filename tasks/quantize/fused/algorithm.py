@@ -97,6 +97,7 @@ class FusedSignRound(SignRoundQuantizer):  # type: ignore[misc]
             fp_outputs,
             self._masks(input_ids),
             device,
+            self.kernels.squared_error,
         )
         quanta = Quanta.of(self.iters, self.lr, self.minmax_lr)
         batch = min(self.calibration_context.batch_size, len(posed))

@@ -11,12 +11,23 @@ from tasks.kernels.state import LayerState
 from tasks.quantize.fused.ranks import Ranks
 from tasks.quantize.fused.shard import OUT, Cut
 
+TURNS = 2
+"""Parts of the tokens: while one is summed the next is multiplied; more make products too small."""
+
 
 class Entrance:
-    """Where layers that share an input read it; the gradient to it is summed once for all."""
+    """Where layers that share an input read it; the gradient to it is summed once for all.
 
-    def __init__(self, ranks: Ranks) -> None:
+    While it is on its way the layers take their steps, which they put off for that.
+
+    Args:
+        ranks: sum the gradient.
+        pace: of the block.
+    """
+
+    def __init__(self, ranks: Ranks, pace: Pace) -> None:
         self._ranks = ranks
+        self._pace = pace
         self._last: tuple[ref[torch.Tensor], int, ref[torch.Tensor]] | None = None
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -26,7 +37,9 @@ class Entrance:
             entered = made()
             if last() is x and version == x._version and entered is not None:  # noqa: SLF001
                 return entered
-        fresh: torch.Tensor = _Enter.apply(x, self._ranks)  # type: ignore[no-untyped-call]
+        fresh: torch.Tensor = _Enter.apply(  # type: ignore[no-untyped-call]
+            x, self._ranks, self._pace
+        )
         self._last = (ref(x), x._version, ref(fresh))  # noqa: SLF001
         return fresh
 
@@ -49,6 +62,7 @@ class Rows(Module):
         """This rank's rows of the weight as it was."""
         return self.layer.weight
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., in] to this rank's [..., out / ranks]."""
         made: torch.Tensor = self.layer(self.entrance(x))
@@ -57,6 +71,9 @@ class Rows(Module):
 
 class Columns(Module):
     """A layer of which this rank reads some inputs.
+
+    The ranks sum a part of the tokens while the next part is multiplied. The gradient to each
+    rank's product is that to the sum.
 
     Args:
         layer: this rank's columns, without bias.
@@ -69,16 +86,29 @@ class Columns(Module):
         self.layer = layer
         self.bias = bias
         self.ranks = ranks
+        layer.multiply = self._multiply
 
     @property
     def weight(self) -> torch.Tensor:
         """This rank's columns of the weight as it was."""
         return self.layer.weight
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """This rank's [..., in / ranks] to [..., out]."""
-        made: torch.Tensor = _Sum.apply(self.layer(x), self.ranks)  # type: ignore[no-untyped-call]
+        made: torch.Tensor = self.layer(x)
         return made if self.bias is None else made + self.bias
+
+    def _multiply(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        made = torch.empty(len(rows), len(weight), dtype=x.dtype, device=x.device)
+        ends = []
+        for part, room in zip(rows.chunk(TURNS), made.chunk(TURNS), strict=True):
+            torch.mm(part, weight.t(), out=room)
+            ends.append(self.ranks.begin_sum(room))
+        for end in ends:
+            end()
+        return made.view(*x.shape[:-1], len(weight))
 
 
 def share(
@@ -102,6 +132,7 @@ def share(
     if cut.dim == OUT:
         bias = None if layer.bias is None else cut.own(layer.bias)
         part = TunedLinear(state, bias, divisor, pace)
+        part.patient = True
         return part, Rows(part, entrance)
     part = TunedLinear(state, None, divisor, pace)
     return part, Columns(part, layer.bias, cut.ranks)
@@ -109,21 +140,14 @@ def share(
 
 class _Enter(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, ranks: Ranks) -> torch.Tensor:
-        ctx.ranks = ranks
+    def forward(ctx: Any, x: torch.Tensor, ranks: Ranks, pace: Pace) -> torch.Tensor:
+        ctx.ranks, ctx.pace = ranks, pace
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return ctx.ranks.sum(gradient.contiguous().clone()), None
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, ranks: Ranks) -> torch.Tensor:
-        ctx.mark_dirty(x)
-        return ranks.sum(x)
-
-    @staticmethod
-    def backward(_: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return gradient, None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        summed = gradient.contiguous().clone()
+        end = ctx.ranks.begin_sum(summed)
+        ctx.pace.catch_up()
+        end()
+        return summed, None, None

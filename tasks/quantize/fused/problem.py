@@ -1,12 +1,15 @@
 """What tuning makes small: the squared error of a block's output on its calibration samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional
 
+from tasks.kernels.eager import Eager
 from tasks.kernels.fused.feed import stacked
+
+EAGER = Eager()
 
 
 class Loss(NamedTuple):
@@ -47,6 +50,7 @@ class Problem:
         targets: one [1, tokens, width] a sample, of the block before quantization.
         masks: one integer [1, tokens] a sample, 1 where a token counts; None counts all.
         device: where the block runs.
+        error: mean squared error of two tensors, in float32.
 
     Attributes:
         device: where the block runs.
@@ -61,6 +65,7 @@ class Problem:
         targets: Sequence[torch.Tensor],
         masks: Sequence[torch.Tensor] | None,
         device: torch.device,
+        error: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = EAGER.squared_error,
     ) -> None:
         self._block = block
         self._runner = runner
@@ -69,6 +74,7 @@ class Problem:
         self._targets = targets
         self._masks = masks
         self.device = device
+        self._error = error
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -99,7 +105,7 @@ class Problem:
         made = made if isinstance(made, torch.Tensor) else made[0]
         wanted = picked.targets
         if picked.mask is None:
-            error = functional.mse_loss(made.float(), wanted.float())
+            error = self._error(made, wanted)
             return Loss(error, error.detach())
         error = functional.mse_loss((made * picked.mask).float(), (wanted * picked.mask).float())
         return Loss(error, error.detach() / picked.mask.count_nonzero().clamp_min(1))

@@ -5,7 +5,7 @@ weights. A group of torch.distributed's carries the sums; it is not the default 
 presence would make AutoRound spread its own tuner.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -41,9 +41,14 @@ class Ranks:
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """Replace a tensor by its sum over the ranks."""
-        self.summed += tensor.nbytes
-        self._group.allreduce([tensor]).wait()
+        self.begin_sum(tensor)()
         return tensor
+
+    def begin_sum(self, tensor: torch.Tensor) -> Callable[[], Any]:
+        """As `sum`, begun; the tensor is whole once what is returned was called."""
+        self.summed += tensor.nbytes
+        end: Callable[[], Any] = self._group.allreduce([tensor]).wait
+        return end
 
     def agree(self, tensor: torch.Tensor) -> torch.Tensor:
         """Replace a tensor by rank 0's."""

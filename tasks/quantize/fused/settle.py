@@ -9,6 +9,7 @@ from tasks.kernels.linear import Kernels
 from tasks.kernels.select import pace_of, running
 from tasks.kernels.state import Quanta
 from tasks.quantize.fused import found, wrap
+from tasks.quantize.fused.alone import keeping_nothing
 from tasks.quantize.fused.problem import Problem
 from tasks.quantize.fused.ranks import Ranks
 from tasks.quantize.fused.sampler import batches
@@ -49,11 +50,12 @@ def settle(
         posed: what tuning makes small.
         asked: how to tune.
     """
-    kept = _kept(name, block, layers, posed, asked)
-    if kept is not None:
-        logger.info(f"{name} is taken from an earlier run")
-        return kept
-    done = _tuned(block, layers, posed, asked)
+    with keeping_nothing(block):
+        kept = _kept(name, block, layers, posed, asked)
+        if kept is not None:
+            logger.info(f"{name} is taken from an earlier run")
+            return kept
+        done = _tuned(block, layers, posed, asked)
     if asked.store and (asked.ranks is None or asked.ranks.rank == 0):
         asked.store.put(name, done)
     return done

@@ -8,7 +8,7 @@ projection, and the gradient to the input of gate and up. The gradient to the in
 and value is the block's own, and nobody needs it. Offsets, factors and the best of both never
 leave their rank until the block is done.
 
-Where heads or width do not divide, where keys and values are shared between blocks, and where the
+Where heads or width do not divide, where keys and values are another block's, and where the
 structure is none that is known, every rank does the whole of that part.
 """
 
@@ -77,7 +77,7 @@ def _heads(part: Any, ranks: Ranks) -> bool:
     children = {name for name, child in part.named_children() if child is not None}
     if not {"q_proj", "k_proj", "o_proj"} <= children <= ATTENTION:
         return False
-    if getattr(part, "store_full_length_kv", False) or getattr(part, "is_kv_shared_layer", False):
+    if getattr(part, "is_kv_shared_layer", False):
         return False
     norms = [getattr(part, name) for name in ("q_norm", "k_norm") if name in children]
     sizes = {p.numel() for norm in norms for p in norm.parameters()}

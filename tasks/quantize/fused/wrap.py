@@ -61,7 +61,7 @@ def tuned(
             if cut is None:
                 placed = stand_in = TunedLinear(held[name], layer.bias, shared, pace)
             else:
-                entrance = entrances.setdefault(name.rpartition(".")[0], Entrance(cut.ranks))
+                entrance = entrances.setdefault(name.rpartition(".")[0], Entrance(cut.ranks, pace))
                 stand_in, placed = share(layer, held[name], shared, pace, cut, entrance)
             stand_ins[name] = stand_in
             set_module(block, name, placed)
