@@ -12,21 +12,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from tasks.kernels.select import make_ready
+from tasks.kernels.select import make_ready, wait_ready
 from tests.bench.gpu_base import FULL, GEMMA_4_31B, SLIDING, TINY, build, layers
 from tests.bench.gpu_split import PARTS, limit, rates, tiles
 from tests.bench.machine import machine
 
 KINDS = (SLIDING, FULL, SLIDING, FULL)
-FIRST = ["bf16", "bare", "fp8"]
-SECOND = ["bf16", "fp8", "host", "host fp8", "memory host", "profile", "profile fp8"]
+FIRST = ["fp8", "bare", "bf16"]
+SECOND = ["fp8", "bf16", "host fp8", "host", "memory host", "profile fp8", "profile"]
 PLAN = [FIRST, FIRST, SECOND, SECOND]
 PARTS_SHOWN = (*PARTS, "rest")
 SECONDS = 430.0
@@ -43,53 +44,82 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="takes the results")
     parser.add_argument("--tiny", action="store_true", help="small blocks, few iterations")
     parser.add_argument("--runs", help="of each block, as in `bf16,bare;bf16`; all without")
+    parser.add_argument("--cap", type=float, help="GB that torch may take of the card; all without")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    result: dict[str, Any] = {"machine": machine() | {"commit": _commit()}, "runs": []}
+    result: dict[str, Any] = {"machine": machine() | {"commit": commit()}, "runs": []}
     write = partial(_write, chosen.folder, result)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if chosen.cap:
+        result["cap"] = chosen.cap
+        _cap(device, chosen.cap)
     with tempfile.TemporaryDirectory() as scratch:
         plan = [each.split(",") for each in chosen.runs.split(";")] if chosen.runs else PLAN
-        _measure(Path(scratch), result, write, plan, begun + SECONDS, tiny=chosen.tiny)
-    _ceilings(result, device, tiny=chosen.tiny)
+        result["recipe"] = recipe(tiny=chosen.tiny)
+        measured = Measuring(device, result["runs"], plan, write, begun + SECONDS)
+        result["waited"] = _measure(Path(scratch) / "base", measured, tiny=chosen.tiny)
+    if not chosen.cap:
+        _ceilings(result, device, tiny=chosen.tiny)
     result["seconds"] = time.monotonic() - begun
     write()
     sys.stdout.write((chosen.folder / "gpu.md").read_text())
 
 
-def _measure(
-    scratch: Path,
-    result: dict[str, Any],
-    write: Any,
-    plan: list[list[str]],
-    deadline: float,
-    *,
-    tiny: bool,
-) -> None:
+class Measuring(NamedTuple):
+    """What to measure, and where it goes.
+
+    Attributes:
+        device: of the blocks.
+        rows: takes a dictionary a run.
+        plan: of each block, the runs in order.
+        written: is called after each run.
+        deadline: of `time.monotonic`, after which no run begins.
+    """
+
+    device: torch.device
+    rows: list[dict[str, Any]]
+    plan: list[list[str]]
+    written: Callable[[], None]
+    deadline: float
+
+
+def recipe(*, tiny: bool) -> dict[str, int]:
+    """Samples, tokens of each, samples of a batch, and iterations."""
+    names = ("samples", "tokens", "batch", "iterations")
+    return dict(zip(names, (4, 32, 2, 6) if tiny else (64, 512, 8, 200), strict=True))
+
+
+def _measure(base: Path, measuring: Measuring, *, tiny: bool) -> float:
+    """Build the base, and run its blocks; seconds waited for what was begun meanwhile."""
+    make_ready(measuring.device, "fp8")  # as the worker does, while the base is not there yet
+    build(base, TINY if tiny else GEMMA_4_31B, KINDS, measuring.device)
+    _say("the base is built")
+    if measuring.device.type == "cuda":
+        torch.cuda.empty_cache()
+    begun = time.monotonic()
+    wait_ready(measuring.device)
+    waited = time.monotonic() - begun
+    run_blocks(base, measuring, tiny=tiny)
+    return waited
+
+
+def run_blocks(base: Path, measuring: Measuring, *, tiny: bool) -> None:
+    """Let AutoRound go through the blocks that the plan has runs for."""
     from auto_round import AutoRound
 
     from tests.bench.gpu_measured import MeasuredConfig
     from tests.bench.side_by_side import Done
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    make_ready(device, "fp8")  # as the worker does, while the base is not there yet
-    samples, tokens, batch, iterations = (4, 32, 2, 6) if tiny else (64, 512, 8, 200)
-    build(scratch / "base", TINY if tiny else GEMMA_4_31B, KINDS, device)
-    _say("the base is built")
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    samples, tokens, batch, iterations = recipe(tiny=tiny).values()
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(200, 4000, (samples, tokens), generator=generator)
-    result["recipe"] = {
-        "samples": samples, "tokens": tokens, "batch": batch, "iterations": iterations,
-    }  # fmt: skip
     config = MeasuredConfig(
-        rows=result["runs"], plan=plan, written=write,
-        deadline=deadline, iters=iterations, seed=42,
+        rows=measuring.rows, plan=measuring.plan, written=measuring.written,
+        deadline=measuring.deadline, iters=iterations, seed=42,
     )  # fmt: skip
     compressor = AutoRound(
-        model=str(scratch / "base"),
+        model=str(base),
         dataset=[{"input_ids": part} for part in torch.split(ids, batch)],
         scheme="NVFP4",
         nsamples=samples,
@@ -97,12 +127,17 @@ def _measure(
         batch_size=batch,
         seed=42,
         ignore_layers="vision_tower,embed_vision,lm_head",
-        device_map="0" if device.type == "cuda" else "cpu",
+        device_map=str(measuring.device),
         format="auto_round",
         alg_configs=config,
     )
     with suppress(Done):
-        compressor.quantize_and_save(str(scratch / "out"), format="auto_round")
+        compressor.quantize_and_save(str(base.parent / "out"), format="auto_round")
+
+
+def _cap(device: torch.device, gigabytes: float) -> None:
+    whole = torch.cuda.get_device_properties(device).total_memory / 1e9
+    torch.cuda.set_per_process_memory_fraction(gigabytes / whole, device)
 
 
 def _ceilings(result: dict[str, Any], device: torch.device, *, tiny: bool) -> None:
@@ -146,7 +181,12 @@ def table_of_runs(result: dict[str, Any]) -> str:
     bare = {row["attention"]: row for row in timed if row["run"] == "bare"}
     lines = [HEADER, *(_line(row, bare) for row in timed)]
     if compiling := _compiling(timed):
-        lines += ["", f"First blocks took {compiling:.1f} s more than the next of their kind."]
+        waited = result.get("waited", 0.0)
+        said = (
+            f"First blocks took {compiling:.1f} s more than the next runs of their kind; "
+            f"{waited:.1f} s were waited for what was made ready while the base was built."
+        )
+        lines += ["", said]
     return "\n".join(lines) + "\n"
 
 
@@ -179,15 +219,17 @@ def _line(row: dict[str, Any], bare: dict[str, Any]) -> str:
 
 
 def _compiling(timed: list[dict[str, Any]]) -> float:
-    """Seconds that the first block of each kind took beyond the next one of it, in bf16."""
+    """Seconds that the first run of each kind of block took beyond the fastest like it."""
     total = 0.0
     for kind in set(KINDS):
-        runs = [row["seconds"] for row in timed if (row["attention"], row["run"]) == (kind, "bf16")]
-        total += runs[0] - runs[1] if len(runs) > 1 else 0.0
+        runs = [row for row in timed if row["attention"] == kind and row["run"] != "bare"]
+        again = [row["seconds"] for row in runs[1:] if row["run"] == runs[0]["run"]]
+        total += runs[0]["seconds"] - min(again) if again else 0.0
     return total
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The short id of the commit that is measured; empty outside a repository."""
     done = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )

@@ -16,8 +16,10 @@ from auto_round.algorithms.registry import register_pipeline_member
 
 from tasks.kernels.select import select
 from tasks.quantize.fused.algorithm import FusedSignRound, FusedSignRoundConfig
+from tasks.quantize.fused.ranks import present
 from tasks.quantize.fused.sampler import block_seed
 from tests.bench.gpu_memory import fullest
+from tests.bench.gpu_sent import Sent
 from tests.bench.gpu_split import kernel_times, split
 from tests.bench.side_by_side import Done, Losses
 
@@ -126,11 +128,13 @@ class Measured(FusedSignRound):
     ) -> dict[str, Any]:
         losses = Losses()
         _fresh(device)
+        sent = Sent(device, present())
         start = time.perf_counter()
         tune(work)
         _wait(device)
         seconds = time.perf_counter() - start
         made: dict[str, Any] = losses.last | {"seconds": seconds, "iterations": self.iters}
+        made |= sent.since()
         made |= {"kernels": f"{self.kernels.name} {self.kernels.precision}"}
         if device.type == "cuda":
             made |= {

@@ -10,6 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 PARTS = {
+    "between ranks": re.compile(r"nccl", re.IGNORECASE),
     "attention": re.compile(r"flash|fmha|sdpa|mha|attention|softmax", re.IGNORECASE),
     "products": re.compile(r"gemm|nvjet|cutlass|cublas|xmma|wgmma", re.IGNORECASE),
     "fake-quantization": re.compile(r"^_(quantize|step|gradient|peak|cast)(_|$|\d)"),

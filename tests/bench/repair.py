@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tasks.core.digest import indented_json
 from tasks.core.errors import Damaged
+from tasks.core.gate_records import ValidateRecord
 from tasks.core.recipe import load_recipe
-from tasks.core.records import CalibrateRecord, ConvertRecord, ValidateRecord
+from tasks.core.records import CalibrateRecord, ConvertRecord
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
 from tasks.validate import validate

@@ -214,6 +214,7 @@ def start_s3(root: Path, stack: ExitStack) -> S3Server:
         hub_token=SecretStr(""),
         s3_access_key=SecretStr("ROUNDHOUSEBENCH"),
         s3_secret_key=SecretStr("s3-secret-bench"),
+        prefect_auth=SecretStr(""),
     )
     ports = choose(layout.ports, {}, lambda _: False)
     piece = object_store(layout, ports, credentials)
