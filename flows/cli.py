@@ -16,6 +16,7 @@ from rich.table import Table
 from flows.commands.gate import gate
 from flows.commands.metrics import metrics
 from flows.commands.prune import prune
+from flows.commands.rehearse import rehearse
 from flows.commands.restore import restore
 from flows.commands.rollback import rollback
 from flows.commands.verify import verify
@@ -120,7 +121,7 @@ def _outcome(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _verdict(verdict: str) -> str:
-    from tasks.core.records import LINT_ONLY
+    from tasks.core.gate_records import LINT_ONLY
 
     unmeasured = f"{verdict}: quality was not measured; the repository is to stay private"
     return unmeasured if verdict == LINT_ONLY else verdict
@@ -182,6 +183,7 @@ def lint(
 
 app.command()(metrics)
 app.command()(prune)
+app.command()(rehearse)
 app.command()(restore)
 app.command()(rollback)
 app.command()(verify)

@@ -73,7 +73,7 @@ def server_errors(client: SyncPrefectClient, deployment: str) -> Iterator[None]:
     """Raise our errors in place of those of asking the server about a deployment.
 
     Raises:
-        InputError: the server refuses what it was asked.
+        InputError: the server refuses what it was asked, or does not know this client.
         MachineError: the deployment does not exist.
         TransientError: the server does not answer.
     """
@@ -94,6 +94,13 @@ def server_errors(client: SyncPrefectClient, deployment: str) -> Iterator[None]:
     except PrefectHTTPStatusError as error:
         if error.response.is_server_error:
             raise TransientError("the Prefect server failed", found=str(error)) from None
+        if error.response.status_code == httpx.codes.UNAUTHORIZED:
+            raise InputError(
+                "the Prefect server does not know this client",
+                expected="the server's user:password in PREFECT_API_AUTH_STRING",
+                found=f"none or another one, for {client.api_url}",
+                remedy="ask whoever runs the server for it",
+            ) from None
         raise InputError("the run was refused", found=error.response.text) from None
 
 

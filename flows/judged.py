@@ -4,15 +4,10 @@ from typing import Any
 
 from flows.remote import run_stage
 from tasks.core.errors import Damaged
+from tasks.core.gate_records import ValidateRecord
 from tasks.core.recipe import Recipe
-from tasks.core.records import (
-    CalibrateRecord,
-    ConvertRecord,
-    DownloadRecord,
-    PlanRecord,
-    ValidateRecord,
-    repair_stage,
-)
+from tasks.core.records import CalibrateRecord, ConvertRecord, DownloadRecord, PlanRecord
+from tasks.core.repair_records import repair_stage
 from tasks.core.workspace import Workspace
 
 

@@ -1,4 +1,4 @@
-"""When the deployed watcher looks: on its schedule, and when it is given a hint."""
+"""When deployments run that have a schedule, and when the watcher is given a hint."""
 
 from datetime import timedelta
 
@@ -12,16 +12,21 @@ SCHEDULE = "look"
 """Deployment and schedule in prefect.yaml."""
 
 
-def reschedule(seconds: int) -> None:
-    """Let the deployed watcher look every so many seconds; 0 pauses it.
+def reschedule(seconds: int, name: str = NAME, slug: str = SCHEDULE) -> None:
+    """Let a deployment, the watcher if not told, run every so many seconds; 0 pauses it.
+
+    Args:
+        seconds: between two runs.
+        name: of the deployment.
+        slug: of its schedule in prefect.yaml.
 
     Raises:
         MachineError: it is not deployed.
         TransientError: the server does not answer.
     """
-    with get_client(sync_client=True) as client, server_errors(client, NAME):
-        deployment = client.read_deployment_by_name(NAME)
-        (schedule,) = (s for s in deployment.schedules if s.slug == SCHEDULE)
+    with get_client(sync_client=True) as client, server_errors(client, name):
+        deployment = client.read_deployment_by_name(name)
+        (schedule,) = (s for s in deployment.schedules if s.slug == slug)
         if seconds:
             times = IntervalSchedule(interval=timedelta(seconds=seconds))
             client.update_deployment_schedule(

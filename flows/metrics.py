@@ -3,11 +3,9 @@
 Nothing is kept here, so it may run anywhere, once, and be started again at any time.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
@@ -44,7 +42,6 @@ TIMES = {
     "roundhouse_gpu_seconds": "Seconds of an accelerator in it",
     "roundhouse_cost": "Cost of the worker's time, in the currency of the settings",
 }
-VERDICT = re.compile(r"must not leave: ([A-Z]+)")
 
 
 class Releases(Collector):
@@ -97,7 +94,7 @@ class Releases(Collector):
             "roundhouse_verdicts", f"Verdicts of {DAYS} days", labels=["verdict"]
         )
         counts = Counter(summary.verdict for summary in summaries)
-        told = (_verdict(artifacts.mapping(each)) for each in self._artifacts(FAILURE_KEY))
+        told = (artifacts.mapping(each).get("verdict") for each in self._artifacts(FAILURE_KEY))
         for verdict, count in (counts + Counter(filter(None, told))).items():
             family.add_metric([verdict], count)
         return family
@@ -128,12 +125,6 @@ def _in_states(states: list[StateType]) -> FlowRunFilter:
 
 def _summary(artifact: Artifact) -> Summary:
     return Summary.model_validate(artifacts.mapping(artifact))
-
-
-def _verdict(failure: dict[str, Any]) -> str:
-    """The gate's verdict in a failure; empty if it is another."""
-    found = VERDICT.search(failure["what"])
-    return found[1] if found else ""
 
 
 def _times(summaries: list[Summary]) -> Iterator[Metric]:

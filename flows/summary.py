@@ -8,8 +8,9 @@ from prefect.artifacts import (
 )
 
 from flows.spent import Spent, rows, spent
+from tasks.core.gate_records import ValidateRecord
 from tasks.core.manifest import Frozen, StageRecord
-from tasks.core.records import ArchiveRecord, Release, UploadRecord, ValidateRecord
+from tasks.core.records import ArchiveRecord, Release, UploadRecord
 from tasks.core.settings import Settings
 
 SUMMARY_KEY = "release-summary"

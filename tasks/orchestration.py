@@ -111,14 +111,8 @@ def failures_told() -> Iterator[None]:
 
 
 def _tell(error: RoundhouseError) -> None:
-    kind = type(error).__name__
-    parts = {
-        "what": error.what,
-        "expected": error.expected,
-        "found": error.found,
-        "remedy": error.remedy,
-    }
-    failure = {"kind": kind, **parts}
+    failure = error.told()
+    kind = failure["kind"]
     resource = {
         "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
         "prefect.resource.name": flow_run.name or "",

@@ -35,9 +35,15 @@ class Case:
     def make(cls, server: S3Server, home: Path, target: str, keys: Keys, **changes: Any) -> "Case":
         """A release whose upload is recorded; changes go to `finish_stages`."""
         sources = finish_stages(home, target, **changes)
-        upload = _uploaded(sources, home, keys)
         settings = server.settings(signing_key=keys.private)
-        return cls(sources, upload, server.store(), settings, home)
+        return cls.of(sources, server.store(), settings, home, keys)
+
+    @classmethod
+    def of(
+        cls, sources: Release, store: Store, settings: Settings, home: Path, keys: Keys
+    ) -> "Case":
+        """The same of a release that is finished, with a store of somebody's."""
+        return cls(sources, _uploaded(sources, home, keys), store, settings, home)
 
     def run(self) -> ArchiveRecord:
         """Archive it."""

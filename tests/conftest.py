@@ -208,6 +208,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         hub_token=SecretStr(""),
         s3_access_key=SecretStr("ROUNDHOUSECANARY"),
         s3_secret_key=SecretStr("s3-secret-canary"),
+        prefect_auth=SecretStr(""),
     )
     ports = choose(layout.ports, {}, lambda _: False)
     piece = object_store(layout, ports, credentials)

@@ -6,24 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.digest import sha256_json
+from tasks.core.gate_records import Check, Measure, Metrics, Stratum, TaskScore, ValidateRecord
 from tasks.core.manifest import StageRecord
 from tasks.core.recipe import Recipe, load_recipe
 from tasks.core.records import (
     BlockLoss,
     CalibrateRecord,
-    Check,
     ConvertRecord,
     DownloadRecord,
     Estimate,
     Hardware,
-    Measure,
-    Metrics,
     PlanRecord,
     QuantizeRecord,
     Release,
-    Stratum,
-    TaskScore,
-    ValidateRecord,
 )
 from tasks.core.workspace import Workspace
 

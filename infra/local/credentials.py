@@ -22,27 +22,36 @@ class Credentials(Frozen):
         hub_token: of the user `roundhouse`, who may write.
         s3_access_key: of the object store's only identity.
         s3_secret_key: its secret.
+        prefect_auth: `user:password` of the Prefect API, where the stack asks for it.
     """
 
     hub_token: SecretStr
     s3_access_key: SecretStr
     s3_secret_key: SecretStr
+    prefect_auth: SecretStr
 
 
 def load_or_make(layout: Layout) -> Credentials:
     """The stack's credentials; random ones, and a signing key, are made at the first call."""
-    if not layout.credentials.is_file():
-        made = {
-            "hub_token": f"hf_{secrets.token_hex(20)}",
-            "s3_access_key": secrets.token_hex(10).upper(),
-            "s3_secret_key": secrets.token_urlsafe(30),
-        }
-        _write_private(layout.credentials, json.dumps(made))
+    path = layout.credentials
+    kept = json.loads(path.read_bytes()) if path.is_file() else {}
+    if kept.keys() != Credentials.model_fields.keys():
+        kept = _random() | kept
+        _write_private(path, json.dumps(kept))
     _make_signing_key(layout)
-    credentials = Credentials.model_validate_json(layout.credentials.read_bytes())
+    credentials = Credentials.model_validate(kept)
     tokens = {credentials.hub_token.get_secret_value(): {"name": USER, "role": "write"}}
     _write_private(layout.hub_tokens, json.dumps(tokens))
     return credentials
+
+
+def _random() -> dict[str, str]:
+    return {
+        "hub_token": f"hf_{secrets.token_hex(20)}",
+        "s3_access_key": secrets.token_hex(10).upper(),
+        "s3_secret_key": secrets.token_urlsafe(30),
+        "prefect_auth": f"{USER}:{secrets.token_urlsafe(30)}",
+    }
 
 
 def _make_signing_key(layout: Layout) -> None:

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import DeploymentSchedule, Flow
 from infra.local.ending import MARK
 from infra.local.environment import base_environment
 from infra.local.layout import Layout
+from infra.local.prefect_client import client_of
 from tasks.core.digest import sha256_file, sha256_json
 from tasks.core.process import Child
 
@@ -34,7 +35,7 @@ def deploy(layout: Layout, env: Mapping[str, str], project: Path) -> str:
     """
     if not (project / "prefect.yaml").is_file():
         return "no prefect.yaml, so nothing is deployed"
-    with SyncPrefectClient(api=env["PREFECT_API_URL"]) as client:
+    with client_of(env) as client:
         digest = _digest(project)
         if _is_deployed(layout, digest, _deployed(client)):
             return "deployments up to date"

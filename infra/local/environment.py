@@ -35,6 +35,7 @@ def client_environment(layout: Layout, ports: Ports, credentials: Credentials) -
     """All a client or worker needs to use the stack, secrets included."""
     return {
         **prefect_environment(layout, ports),
+        "PREFECT_API_AUTH_STRING": credentials.prefect_auth.get_secret_value(),
         **_hub(layout, ports, credentials),
         **_s3(ports, credentials),
         "ROUNDHOUSE_HOME": str(layout.home),

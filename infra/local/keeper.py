@@ -5,6 +5,7 @@ import time
 
 from infra.local.layout import Layout
 from infra.local.piece import NotWell, Piece
+from tasks.core.settings import Settings
 
 KEEPER = "keeper"
 SILENT_SECONDS = 15.0
@@ -15,7 +16,7 @@ def keeper(layout: Layout) -> Piece:
     return Piece(
         name=KEEPER,
         command=(sys.executable, "-m", "infra.local.repair", str(layout.home)),
-        env={},
+        env={"ROUNDHOUSE_STACK_AUTH": str(Settings().stack_auth)},
         probe=lambda: _probe(layout),
     )
 

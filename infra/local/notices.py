@@ -59,12 +59,15 @@ def _blocks(client: SyncPrefectClient) -> list[BlockDocument]:
 
 
 def failed_releases(block: BlockDocument) -> AutomationCore:
-    """Tells of each release that failed or crashed; a verdict that says no is such a failure."""
+    """Tells of each release or rehearsed restore that failed or crashed.
+
+    A verdict that says no is such a failure.
+    """
     kind = block.block_type.slug if block.block_type else ""
     return AutomationCore(
         name=f"Tell of failed releases ({kind})",
         description=f"Sends a notice through the block {block.name}.",
-        trigger=of_releases(ENDED_BADLY),
+        trigger=of_releases(ENDED_BADLY, "rehearse"),
         actions=[_sent(block, ENDED)],
     )
 

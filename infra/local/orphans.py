@@ -30,30 +30,29 @@ ENGINE = "prefect.engine"
 """Module that a run's own process runs; `infra.local.pools` names it."""
 
 
-def settle(home: Path, api: str, pool: str) -> list[str]:
+def settle(home: Path, client: SyncPrefectClient, pool: str) -> list[str]:
     """Settle runs of a pool that are said to run and have no process under a worker.
 
     Args:
         home: the stack's home.
-        api: address of the server's API.
+        client: of the server.
         pool: name of the dead worker's pool.
 
     Returns:
         One line for each run that was settled.
     """
     running = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
-    with SyncPrefectClient(api=api) as client:
-        runs = client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=running)),
-            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
-        )
-        processes = _processes(home)
-        lost = {run.id: (run, fate(run)) for run in runs if not _lives(processes[str(run.id)])}
-        for run_id, (_, state) in lost.items():
-            for process in processes[str(run_id)]:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            client.set_flow_run_state(run_id, state, force=True)
+    runs = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=running)),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+    )
+    processes = _processes(home)
+    lost = {run.id: (run, fate(run)) for run in runs if not _lives(processes[str(run.id)])}
+    for run_id, (_, state) in lost.items():
+        for process in processes[str(run_id)]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        client.set_flow_run_state(run_id, state, force=True)
     return [f"{run.name}: {state.name}" for run, state in lost.values()]
 
 

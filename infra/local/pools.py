@@ -28,20 +28,19 @@ POOLS = {
 }
 
 
-def prepare(api: str, gpus: int, folder: Path) -> None:
+def prepare(client: SyncPrefectClient, gpus: int, folder: Path) -> None:
     """Make the work pools and the automations.
 
     The limit of `gpu` is the pool's, beside the workers' own: a run that outlived its worker still
     holds the GPU.
 
     Args:
-        api: address of the server's API.
+        client: of the server.
         gpus: runs that the machine's GPUs take at once.
         folder: in which runs work.
     """
     templates = {n: local_template(TEMPLATES / f"{n}-process.json", folder) for n in POOLS}
-    with SyncPrefectClient(api=api) as client:
-        keep_all(client, "process", templates, gpus)
+    keep_all(client, "process", templates, gpus)
 
 
 def keep_all(

@@ -50,10 +50,12 @@ def _start(layout: Layout, piece: Piece) -> None:
 def _settle_orphans(layout: Layout, worker: Piece) -> None:
     """Before the worker's successor takes runs, so that none of its own can be meant."""
     from infra.local.orphans import settle
+    from infra.local.prefect_client import client_of
 
     pool = worker.command[worker.command.index("--pool") + 1]
     try:
-        settled = settle(layout.home, worker.env["PREFECT_API_URL"], pool)
+        with client_of(worker.env) as client:
+            settled = settle(layout.home, client, pool)
     except Exception as error:  # noqa: BLE001 - the server may be down too; heartbeats will tell
         settled = [f"runs that died with it were not found: {error}"]
     for line in settled:

@@ -50,7 +50,7 @@ class Parts:
     ) -> Self:
         """The parts of the stack on these ports, for the deployments of a project's folder."""
         servers = (
-            prefect_server(layout, ports),
+            prefect_server(layout, ports, credentials),
             hub_server(layout, ports, credentials),
             object_store(layout, ports, credentials),
         )
@@ -104,8 +104,10 @@ class Parts:
 
     def _prepare(self) -> str:
         from infra.local import pools
+        from infra.local.prefect_client import client_of
 
-        pools.prepare(self.env["PREFECT_API_URL"], max(1, len(visible_gpus())), self.project)
+        with client_of(self.env) as client:
+            pools.prepare(client, max(1, len(visible_gpus())), self.project)
         return "ready"
 
     def _deploy(self) -> str:

@@ -1,4 +1,4 @@
-"""What automations wait for: an event of a run of the flow `release`."""
+"""What automations wait for: an event of a run of the flow `release`, or of others too."""
 
 from datetime import timedelta
 
@@ -6,13 +6,13 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
 
-def of_releases(events: set[str]) -> EventTrigger:
-    """Fires at each event of these names that a release's run emits."""
+def of_releases(events: set[str], *others: str) -> EventTrigger:
+    """Fires at each event of these names that a run of a release, or of the other flows, emits."""
     return EventTrigger(
         expect=events,
         match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
         match_related=ResourceSpecification(
-            {"prefect.resource.role": "flow", "prefect.resource.name": "release"}
+            {"prefect.resource.role": "flow", "prefect.resource.name": ["release", *others]}
         ),
         posture=Posture.Reactive,
         threshold=1,

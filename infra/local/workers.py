@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from infra.local.layout import Layout
 from infra.local.pidfile import PidFile
 from infra.local.piece import NotWell, Piece
 from infra.local.ports import Ports
+from infra.local.prefect_server import basic
 
 WORKER = "worker-"
 """How the names of workers begin."""
@@ -35,6 +37,13 @@ def workers(layout: Layout, ports: Ports, credentials: Credentials) -> list[Piec
     """The workers of this machine. Without a GPU one worker serves the pool `gpu` all the same."""
     env = client_environment(layout, ports, credentials)
     gpus = visible_gpus()
+    client = partial(
+        httpx.Client,
+        base_url=f"{prefect_url(ports)}/api",
+        auth=basic(credentials.prefect_auth),
+        timeout=PROBE_SECONDS,
+        trust_env=False,
+    )
     pins = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] if len(gpus) > 1 else [{}]
 
     def worker(pool: str, suffix: str, limit: int, env: dict[str, str]) -> Piece:
@@ -43,7 +52,7 @@ def workers(layout: Layout, ports: Ports, credentials: Credentials) -> list[Piec
             name=name,
             command=(*COMMAND, "--pool", pool, "--name", name, "--limit", str(limit)),
             env=env | _own_home(layout, name),
-            probe=_probe(f"{prefect_url(ports)}/api", pool, name, layout.pid(name)),
+            probe=_probe(client, pool, name, layout.pid(name)),
             url=f"{prefect_url(ports)}/work-pools/work-pool/{pool}",
         )
 
@@ -72,18 +81,20 @@ def visible_gpus() -> list[str]:
     return done.stdout.split() if done.returncode == 0 else []
 
 
-def _probe(api: str, pool: str, name: str, pidfile: Path) -> Callable[[], None]:
+def _probe(
+    connect: Callable[[], httpx.Client], pool: str, name: str, pidfile: Path
+) -> Callable[[], None]:
     """Ask the server whether this very process polls its pool, not an earlier one of that name."""
 
     def probe() -> None:
         noted = PidFile.read(pidfile)
         since = noted.created if noted else 0.0
         try:
-            with httpx.Client(base_url=api, timeout=PROBE_SECONDS, trust_env=False) as client:
+            with connect() as client:
                 answer = client.post(f"/work_pools/{pool}/workers/filter", json={})
                 found = answer.raise_for_status().json()
         except httpx.HTTPError as error:
-            raise NotWell(f"{api}: {error}") from None
+            raise NotWell(f"the Prefect server: {error}") from None
         if not any(w["name"] == name and _polls(w, since) for w in found):
             raise NotWell(f"the server does not hear from {name} in pool {pool}")
 

@@ -1,15 +1,24 @@
 data "aws_iam_policy_document" "runs" {
   statement {
     sid       = "List"
-    actions   = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
     resources = [aws_s3_bucket.this.arn]
+    actions = [
+      "s3:ListBucket",
+      "s3:ListBucketMultipartUploads",
+      "s3:GetBucketObjectLockConfiguration",
+    ]
   }
 
   # The archive is written once: no right to delete.
   statement {
     sid       = "Archive"
-    actions   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
     resources = ["${aws_s3_bucket.this.arn}/${local.archive}*"]
+    actions = [
+      "s3:GetObject",
+      "s3:PutObject",
+      "s3:PutObjectRetention",
+      "s3:AbortMultipartUpload",
+    ]
   }
 
   statement {

@@ -1,9 +1,9 @@
 # The bucket of a Roundhouse on AWS, the role of its runs, and the work pools.
 #
-# Not run here: parsed only. The state holds no secrets.
+# Not run here: parsed only. The state holds no secrets; the API's password is ephemeral.
 
 terraform {
-  required_version = ">= 1.9"
+  required_version = ">= 1.10"
   required_providers {
     aws = {
       source  = "hashicorp/aws"
@@ -24,5 +24,6 @@ provider "aws" {
 }
 
 provider "prefect" {
-  endpoint = var.prefect_api_url
+  endpoint       = var.prefect_api_url
+  basic_auth_key = var.prefect_auth
 }

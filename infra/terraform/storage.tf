@@ -3,8 +3,11 @@ locals {
   workspace = "workspace/"
 }
 
+# With object lock the archive's objects carry their own retention (ROUNDHOUSE_ARCHIVE_LOCK). The
+# bucket has no default one, since leases of the workspace are given back by deleting them.
 resource "aws_s3_bucket" "this" {
-  bucket = var.bucket
+  bucket              = var.bucket
+  object_lock_enabled = var.object_lock
 }
 
 resource "aws_s3_bucket_public_access_block" "this" {

@@ -9,6 +9,12 @@ variable "bucket" {
   type        = string
 }
 
+variable "object_lock" {
+  description = "Whether archived objects can be locked; a bucket is made with it or without."
+  type        = bool
+  default     = true
+}
+
 variable "archive_cold_days" {
   description = "Days after which archived weights go to Glacier Instant Retrieval."
   type        = number
@@ -18,6 +24,13 @@ variable "archive_cold_days" {
 variable "prefect_api_url" {
   description = "Address of the Prefect server's API."
   type        = string
+}
+
+variable "prefect_auth" {
+  description = "What the API asks for, user:password; as TF_VAR_prefect_auth, not in a file."
+  type        = string
+  sensitive   = true
+  ephemeral   = true
 }
 
 variable "images" {

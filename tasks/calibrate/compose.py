@@ -10,9 +10,11 @@ import torch
 from tasks.calibrate import images
 from tasks.calibrate.job import Job, Kind, Part, Row, Sample
 from tasks.calibrate.text import Filler, order, token_rows
+from tasks.core.chat_template import ChatTemplate
 from tasks.core.errors import InputError
 
 IMAGE_INDEX = "image.index"
+Pictures = Iterator[tuple[images.ImageRow, Part]]
 
 
 @dataclass
@@ -75,9 +77,15 @@ def compose(
 
     Raises:
         InputError: the rows do not fill the samples, or an image does not fit into one.
+        BaseModelError: the base's chat template does not render a row.
     """
-    filler = Filler(token_rows(rows, tokenizer, job.seed, image_token), job.seqlen)
-    pictures = _pictures(image_rows, job, processor)
+    with ChatTemplate(tokenizer) as chats, ChatTemplate(processor) as shown:
+        tokens = token_rows(rows, tokenizer, chats, job.seed, image_token)
+        pictures = _pictures(image_rows, job, processor, shown)
+        return _composed(job, Filler(tokens, job.seqlen), pictures)
+
+
+def _composed(job: Job, filler: Filler, pictures: Pictures) -> Composed:
     made = Composed()
     for number in range(job.nsamples):
         ids: list[int] = []
@@ -102,7 +110,7 @@ def compose(
     return made
 
 
-def _pictures(rows: list[Row], job: Job, processor: Any) -> Iterator[tuple[images.ImageRow, Part]]:
+def _pictures(rows: list[Row], job: Job, processor: Any, chats: ChatTemplate) -> Pictures:
     if len(rows) < job.image_samples:
         raise InputError(
             "calibration.images has too few rows",
@@ -111,7 +119,7 @@ def _pictures(rows: list[Row], job: Job, processor: Any) -> Iterator[tuple[image
             remedy="lower image_samples, or name more rows",
         )
     for number in order(len(rows), job.seed)[: job.image_samples]:
-        row = images.render(rows[number], number, processor)
+        row = images.render(rows[number], number, processor, chats)
         end = max((at for at, kind in enumerate(row.types) if kind), default=-1) + 1
         if not 0 < end <= job.seqlen:
             raise InputError(

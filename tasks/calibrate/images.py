@@ -8,7 +8,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from tasks.calibrate.job import Row
-from tasks.calibrate.template import rendered
+from tasks.core.chat_template import ChatTemplate
 from tasks.core.errors import InputError
 
 TYPES = "mm_token_type_ids"
@@ -30,13 +30,14 @@ class ImageRow:
     tensors: dict[str, torch.Tensor]
 
 
-def render(row: Row, number: int, processor: Any) -> ImageRow:
+def render(row: Row, number: int, processor: Any, chats: ChatTemplate) -> ImageRow:
     """Token ids and pixels of one row.
 
     Args:
         row: has `image` (path of a file), and `messages` or `text`.
         number: of the row in its source, for messages.
         processor: the base's.
+        chats: its chat template.
 
     Raises:
         InputError: no image, or a file that is none.
@@ -44,7 +45,7 @@ def render(row: Row, number: int, processor: Any) -> ImageRow:
     """
     if not isinstance(row.get("image"), str):
         raise InputError(f"row {number} of calibration.images has no image", found=f"{sorted(row)}")
-    text = rendered(processor, with_image(row), row)
+    text = chats.render(with_image(row), row)
     made = processor(
         text=[text],
         images=[[_opened(Path(row["image"]), number)]],

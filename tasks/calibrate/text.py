@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tasks.calibrate.job import Part, Row
-from tasks.calibrate.template import rendered
+from tasks.core.chat_template import ChatTemplate
 from tasks.core.errors import InputError
 
 
@@ -30,19 +30,20 @@ def order(count: int, seed: int) -> list[int]:
     return sorted(range(count), key=lambda n: hashlib.sha256(f"{seed}:{n}".encode()).digest())
 
 
-def render(row: Row, tokenizer: Any) -> list[int]:
+def render(row: Row, tokenizer: Any, chats: ChatTemplate) -> list[int]:
     """Token ids of a row, with exactly the special tokens its kind has.
 
     Args:
         row: has `messages` (maybe with `tools` and `thinking`) or `text`.
         tokenizer: the base's.
+        chats: its chat template.
 
     Raises:
         BaseModelError: the base's chat template does not render it.
     """
     if "messages" not in row:
         return _with_bos(_tokens(row["text"], tokenizer), tokenizer.bos_token_id)
-    return _tokens(rendered(tokenizer, row["messages"], row), tokenizer)
+    return _tokens(chats.render(row["messages"], row), tokenizer)
 
 
 def _tokens(text: str, tokenizer: Any) -> list[int]:
@@ -55,22 +56,24 @@ def _with_bos(ids: list[int], bos: int | None) -> list[int]:
 
 
 def token_rows(
-    rows: list[Row], tokenizer: Any, seed: int, forbidden: int | None
+    rows: list[Row], tokenizer: Any, chats: ChatTemplate, seed: int, forbidden: int | None
 ) -> Iterator[TokenRow]:
     """Rows as token ids, in the seed's order; empty rows and repeated ones are left out.
 
     Args:
         rows: of the text source.
         tokenizer: the base's.
+        chats: its chat template.
         seed: of the order.
         forbidden: token that stands for an image, which a text row cannot have.
 
     Raises:
         InputError: a row shows an image.
+        BaseModelError: the base's chat template does not render a row.
     """
     seen: set[bytes] = set()
     for number in order(len(rows), seed):
-        ids = render(rows[number], tokenizer)
+        ids = render(rows[number], tokenizer, chats)
         mark = hashlib.sha256(repr(ids).encode()).digest()
         if not ids or mark in seen:
             continue

@@ -7,6 +7,7 @@ object's metadata. boto3's errors are raised as ours (`tasks.clients.s3_errors`)
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +26,7 @@ from tasks.core.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 WRITTEN_MEANWHILE = frozenset({"PreconditionFailed", "NoSuchUpload"})
 """A racing writer, or our own earlier attempt whose answer was lost, has put the object."""
@@ -204,6 +206,15 @@ class Store:
 
     def list(self, uri: str) -> Iterator[tuple[str, int]]:
         """Path below `uri` and size in bytes of each object, in the order of the paths."""
+        for path, entry in self._entries(uri):
+            yield path, entry["Size"]
+
+    def written(self, uri: str) -> Iterator[tuple[str, datetime]]:
+        """Path below `uri` of each object, and when S3 took it."""
+        for path, entry in self._entries(uri):
+            yield path, entry["LastModified"]
+
+    def _entries(self, uri: str) -> "Iterator[tuple[str, ObjectTypeDef]]":
         address = Address.parse(uri)
         prefix = f"{address.key}/" if address.key else ""
         with translated(f"listing {address}"):
@@ -212,7 +223,7 @@ class Store:
             )
             for page in pages:
                 for entry in page.get("Contents", []):
-                    yield entry["Key"].removeprefix(prefix), entry["Size"]
+                    yield entry["Key"].removeprefix(prefix), entry
 
     def stream(self, uri: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The bytes of an object from `start` up to `stop`, in pieces.

@@ -41,17 +41,38 @@ class RoundhouseError(Exception):
         expected: what was expected instead.
         found: what was found.
         remedy: what to do about it.
+        verdict: the gate's, where that is what refused; empty for all else.
     """
 
     exit_code = BAD_INPUT
     transient = False
 
-    def __init__(self, what: str, *, expected: str = "", found: str = "", remedy: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: str = "",
+        found: str = "",
+        remedy: str = "",
+        verdict: str = "",
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.expected = expected
         self.found = found
         self.remedy = remedy
+        self.verdict = verdict
+
+    def told(self) -> dict[str, str]:
+        """Its class and its parts, from which `error_from` makes it again in another process."""
+        return {
+            "kind": type(self).__name__,
+            "what": self.what,
+            "expected": self.expected,
+            "found": self.found,
+            "remedy": self.remedy,
+            "verdict": self.verdict,
+        }
 
     def __str__(self) -> str:
         """One line for each part that was given."""
@@ -59,13 +80,11 @@ class RoundhouseError(Exception):
         return "\n".join([self.what, *(f"  {name}: {text}" for name, text in parts if text)])
 
     def __reduce__(self) -> tuple[Callable[..., "RoundhouseError"], tuple[object, ...]]:
-        return _rebuild, (type(self), self.what, self.expected, self.found, self.remedy)
+        return _rebuild, (type(self), self.what, vars(self))
 
 
-def _rebuild(
-    kind: type[RoundhouseError], what: str, expected: str, found: str, remedy: str
-) -> RoundhouseError:
-    return kind(what, expected=expected, found=found, remedy=remedy)
+def _rebuild(kind: type[RoundhouseError], what: str, parts: dict[str, str]) -> RoundhouseError:
+    return kind(what, **{name: text for name, text in parts.items() if name != "what"})
 
 
 class TransientError(RoundhouseError):
@@ -155,16 +174,12 @@ class CanceledError(PermanentError):
     """Raised when a person stopped the run."""
 
 
-def error_from(
-    kind: str, what: str, expected: str = "", found: str = "", remedy: str = ""
-) -> RoundhouseError:
-    """Build an error again from its class name and parts, as another process told them.
+def error_from(kind: str, what: str, **parts: str) -> RoundhouseError:
+    """Build an error again from its class name and parts, as another process `told` them.
 
     An unknown class name gives a PermanentError.
     """
-    return _known(RoundhouseError).get(kind, PermanentError)(
-        what, expected=expected, found=found, remedy=remedy
-    )
+    return _known(RoundhouseError).get(kind, PermanentError)(what, **parts)
 
 
 def _known(root: type[RoundhouseError]) -> dict[str, type[RoundhouseError]]:

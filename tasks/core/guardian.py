@@ -27,7 +27,8 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have the kernel end this process when the one that started it ends."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -57,7 +58,7 @@ def main(command: list[str], parent: int) -> int:
     if os.getppid() != parent:  # it died before the kernel was asked to tell us
         return 128 + signal.SIGTERM
     # The guardian has a single thread, so running Python between fork and exec is safe.
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)  # noqa: PLW1509
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)  # noqa: PLW1509
     status = child.wait()
     end_descendants()
     return status if status >= 0 else 128 - status

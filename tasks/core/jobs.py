@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from tasks.core import errors
 from tasks.core.digest import indented_json
-from tasks.core.errors import PermanentError, RoundhouseError
+from tasks.core.errors import PermanentError, RoundhouseError, error_from
 from tasks.core.manifest import Frozen
 from tasks.core.process import Child
 
@@ -81,7 +80,7 @@ def serve(job: type[J], work: Callable[[J], Frozen]) -> int:
 
 
 def _failed(path: Path, error: RoundhouseError) -> int:
-    _put(path.with_name(FAILURE), json.dumps(_told(error)))
+    _put(path.with_name(FAILURE), json.dumps(error.told()))
     sys.stderr.write(f"{error}\n")
     return error.exit_code
 
@@ -92,20 +91,9 @@ def _put(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _told(error: RoundhouseError) -> dict[str, str]:
-    return {
-        "kind": type(error).__name__,
-        "what": error.what,
-        "expected": error.expected,
-        "found": error.found,
-        "remedy": error.remedy,
-    }
-
-
 def _raise_told(path: Path) -> None:
     if not path.is_file():
         return
     told = json.loads(path.read_bytes())
     told["remedy"] = told["remedy"] or f"read {path.with_name(LOG)}"
-    kind: type[RoundhouseError] = getattr(errors, told.pop("kind"))
-    raise kind(told.pop("what"), **told) from None
+    raise error_from(**told) from None

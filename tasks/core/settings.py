@@ -103,6 +103,16 @@ class Settings(BaseSettings):
     cpu_price: float = Field(
         default=0.0, ge=0, description="The same of a worker of the pool `cpu`."
     )
+    prefect_auth: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias=AliasChoices("prefect_auth", "PREFECT_API_AUTH_STRING"),
+        description="What Prefect's API asks for, `user:password`; Prefect reads it too.",
+    )
+    stack_auth: bool = Field(
+        default=False,
+        description="Whether the embedded stack's Prefect API asks for the password that "
+        "`roundhouse up` makes; it listens on the loopback alone.",
+    )
     private: bool = Field(
         default=True, description="Whether a target repository that is made is private."
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.manifest import Frozen
-from tasks.core.records import KeptLayers
+from tasks.core.repair_records import KeptLayers
 
 
 class Job(Frozen):

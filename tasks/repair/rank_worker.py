@@ -20,9 +20,10 @@ from torch.nn.functional import linear
 from torch.nn.utils.rnn import pad_sequence
 
 from tasks.clients.plain_model import load
+from tasks.core.chat_template import ChatTemplate
 from tasks.core.checkpoint import Checkpoint
 from tasks.core.jobs import serve
-from tasks.core.records import KeptLayers
+from tasks.core.repair_records import KeptLayers
 from tasks.core.schemes import PACKED, WEIGHT, fused_groups
 from tasks.repair.job import Job, Ranking
 from tasks.repair.keep import added_bytes
@@ -103,19 +104,15 @@ class Ranker:
 def tokenized(job: Job) -> list[list[int]]:
     """The rows as ids, those that are too short left out."""
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(job.base)
-    texts = [_ids(tokenizer, row)[: job.tokens] for row in job.rows]
+    with ChatTemplate(tokenizer) as chats:
+        texts = [_ids(tokenizer, chats, row)[: job.tokens] for row in job.rows]
     return [ids for ids in texts if len(ids) >= SHORTEST]
 
 
-def _ids(tokenizer: Any, row: dict[str, Any]) -> list[int]:
+def _ids(tokenizer: Any, chats: ChatTemplate, row: dict[str, Any]) -> list[int]:
     if "messages" not in row:
         return list(tokenizer(row["text"])["input_ids"])
-    told = tokenizer.apply_chat_template(
-        row["messages"],
-        tools=row.get("tools") or None,
-        enable_thinking=bool(row.get("thinking")),
-        tokenize=False,
-    )
+    told = chats.render(row["messages"], row)
     return list(tokenizer(told, add_special_tokens=False)["input_ids"])
 
 

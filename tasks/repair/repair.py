@@ -21,7 +21,8 @@ from tasks.core.progress import Reporter
 from tasks.core.published import WEIGHTS
 from tasks.core.recipe import Recipe
 from tasks.core.recipe_validation import Repair, Validation
-from tasks.core.records import ConvertRecord, DownloadRecord, PlanRecord, RepairStep, repair_stage
+from tasks.core.records import ConvertRecord, DownloadRecord, PlanRecord
+from tasks.core.repair_records import RepairStep, repair_stage
 from tasks.core.workspace import Workspace
 from tasks.core.workspace_shared import Shared
 from tasks.repair.job import Job, Ranking

@@ -8,8 +8,9 @@ cyclonedx.org/docs/1.6/json.
 import uuid
 from typing import Any
 
+from tasks.core.gate_records import Metrics, ValidateRecord
 from tasks.core.manifest import FileRecord
-from tasks.core.records import Metrics, Release, ValidateRecord
+from tasks.core.records import Release
 from tasks.core.versions import installed
 from tasks.upload.base_card import BaseCard
 from tasks.upload.confined import VERDICT

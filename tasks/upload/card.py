@@ -5,9 +5,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tasks.core.gate_records import Measure
 from tasks.core.published import BOM, EVIDENCE, PROVENANCE, RECIPE, SIGNATURE, SUMS
 from tasks.core.recipe_source import Source
-from tasks.core.records import Measure, Release
+from tasks.core.records import Release
 from tasks.upload.base_card import read_base_card
 from tasks.upload.markup import environment
 from tasks.upload.metadata import metadata

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tasks.core.records import Metrics, Release
+from tasks.core.gate_records import Metrics
+from tasks.core.records import Release
 from tasks.upload.former import Former, inputs_of
 from tasks.upload.markup import code
 

@@ -3,8 +3,8 @@
 import json
 
 from tasks.core.errors import IntegrityError
+from tasks.core.gate_records import LINT_ONLY
 from tasks.core.published import BOM
-from tasks.core.records import LINT_ONLY
 
 VERDICT = "roundhouse:verdict"
 

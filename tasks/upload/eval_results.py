@@ -1,8 +1,9 @@
 """Scores on registered benchmarks, for the Hub's own table; other results are in the card alone."""
 
 from tasks.clients.eval_results import Result, as_yaml
+from tasks.core.gate_records import TaskScore
 from tasks.core.published import EVIDENCE
-from tasks.core.records import Release, TaskScore
+from tasks.core.records import Release
 
 COMMIT = "commit:"
 

@@ -5,8 +5,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.core.gate_records import Metrics
 from tasks.core.published import EVIDENCE
-from tasks.core.records import Metrics, PlanRecord, Release
+from tasks.core.records import PlanRecord, Release
 from tasks.upload.base_card import BaseCard
 
 SCORED = {"exact_match": "Exact match", "perplexity": "Perplexity"}

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from tasks.clients.hub import Hub
 from tasks.core.errors import CheckFailed, IntegrityError
+from tasks.core.gate_records import LINT_ONLY
 from tasks.core.leaks import refuse_secrets
 from tasks.core.manifest import relative_files
 from tasks.core.progress import Reporter
 from tasks.core.published import is_document
-from tasks.core.records import LINT_ONLY, Release, UploadRecord
+from tasks.core.records import Release, UploadRecord
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
 from tasks.core.workspace_release import release_here

@@ -13,7 +13,7 @@ from tasks.core.manifest import Frozen, relative_files
 from tasks.core.progress import Reporter
 from tasks.core.recipe import Recipe
 from tasks.core.recipe_validation import Validation
-from tasks.core.records import RepairStep
+from tasks.core.repair_records import RepairStep
 from tasks.core.settings import Settings
 from tasks.core.workspace import BASES, Workspace
 from tasks.validate import report

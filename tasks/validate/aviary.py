@@ -7,7 +7,7 @@ from typing import Any
 from openai import APIConnectionError, APIStatusError, DefaultHttpxClient, OpenAI, Stream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from tasks.core.records import Check
+from tasks.core.gate_records import Check
 from tasks.validate.server import TIMEOUT_SECONDS, Server
 
 ENDINGS = ("stop", "length", "tool_calls")

@@ -13,8 +13,8 @@ from contextlib import closing
 
 from PIL import Image, ImageDraw
 
+from tasks.core.gate_records import Check
 from tasks.core.progress import Reporter
-from tasks.core.records import Check
 from tasks.validate.aviary import Aviary, Canary, Reply
 from tasks.validate.endings import check_endings
 from tasks.validate.long_context import check_long_context

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.core.gate_records import Metrics
 from tasks.core.manifest import Frozen
-from tasks.core.records import Metrics
 from tasks.validate.divergence import Floats, divergence
 from tasks.validate.logprobs import TextLogprobs
 

@@ -6,7 +6,7 @@ each must be a beginning of the first; what it says does not matter.
 
 from openai import APIStatusError
 
-from tasks.core.records import Check
+from tasks.core.gate_records import Check
 from tasks.validate.aviary import Aviary, Canary, Reply, status
 
 LINE = Canary("Repeat these words: river stone gold", lambda reply: bool(reply.content), "words")

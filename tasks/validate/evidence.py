@@ -2,18 +2,10 @@
 
 from collections.abc import Sequence
 
+from tasks.core.gate_records import LINT_ONLY, Check, Measure, Metrics, Stratum, TaskScore, Verdict
 from tasks.core.manifest import Frozen
 from tasks.core.recipe_validation import Limits
-from tasks.core.records import (
-    LINT_ONLY,
-    Check,
-    Measure,
-    Metrics,
-    RepairStep,
-    Stratum,
-    TaskScore,
-    Verdict,
-)
+from tasks.core.repair_records import RepairStep
 from tasks.validate.compare import TextResult
 from tasks.validate.kernel import Numerics
 from tasks.validate.scores.paired import Flip

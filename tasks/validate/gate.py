@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tasks.core.gate_records import Check
 from tasks.core.progress import Reporter
 from tasks.core.recipe import Recipe
-from tasks.core.records import Check
 from tasks.core.settings import Settings
 from tasks.validate.baseline import Baseline
 from tasks.validate.canaries import check_canaries, check_text_only

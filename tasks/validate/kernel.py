@@ -3,7 +3,7 @@
 import re
 from typing import Literal, get_args
 
-from tasks.core.records import Check
+from tasks.core.gate_records import Check
 
 Numerics = Literal["W4A4 native", "W4A4 emulated", "W4A16"]
 CHOSEN = re.compile(r"Using (\w+) for NVFP4 GEMM")

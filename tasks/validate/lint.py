@@ -16,9 +16,9 @@ from pathlib import Path
 
 from tasks.core.checkpoint import Checkpoint
 from tasks.core.errors import InputError, IntegrityError
+from tasks.core.gate_records import Check
 from tasks.core.progress import Reporter, Silent
 from tasks.core.recipe import Recipe
-from tasks.core.records import Check
 from tasks.validate import (
     lint_config,
     lint_files,

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.core.records import Check
+from tasks.core.gate_records import Check
 from tasks.core.schemes import GROUP
 from tasks.validate.lint_findings import verdict
 

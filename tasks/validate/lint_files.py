@@ -8,8 +8,8 @@ import json
 from pathlib import Path, PurePosixPath
 
 from tasks.core.companions import companion_files
+from tasks.core.gate_records import Check
 from tasks.core.manifest import relative_files
-from tasks.core.records import Check
 from tasks.validate.lint_findings import verdict
 
 ALLOWED = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tasks.core.records import Check
+from tasks.core.gate_records import Check
 
 SHOWN = 8
 

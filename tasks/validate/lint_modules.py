@@ -3,9 +3,9 @@
 import re
 
 from tasks.core.checkpoint import Checkpoint
+from tasks.core.gate_records import Check
 from tasks.core.ignore import LM_HEAD, REGEX, ignored, ignored_by_some, unquantized_linears
 from tasks.core.recipe import Recipe
-from tasks.core.records import Check
 from tasks.core.schemes import FUSED, WEIGHT, quantized_modules
 from tasks.validate.lint_config import quantization_settings
 from tasks.validate.lint_findings import verdict

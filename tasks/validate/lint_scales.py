@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.checkpoint import Checkpoint
-from tasks.core.records import Check
+from tasks.core.gate_records import Check
 from tasks.core.schemes import (
     GROUP,
     INPUT_GLOBAL,

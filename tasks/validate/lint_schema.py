@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from tasks.core.errors import PermanentError
+from tasks.core.gate_records import Check
 from tasks.core.process import Child
-from tasks.core.records import Check
 
 PROBE = "tasks.validate.schema_probe"
 DEADLINE = 300.0

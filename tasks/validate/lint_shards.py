@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tasks.core.checkpoint import INDEX, PREFIX, SINGLE, StoredTensor, read_header
 from tasks.core.errors import IntegrityError
+from tasks.core.gate_records import Check
 from tasks.core.recipe import Recipe
-from tasks.core.records import Check
 from tasks.validate.lint_config import read_object
 from tasks.validate.lint_findings import verdict
 

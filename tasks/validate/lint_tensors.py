@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tasks.core.checkpoint import Checkpoint
-from tasks.core.records import Check
+from tasks.core.gate_records import Check
 from tasks.core.schemes import (
     GROUP,
     PACKED,

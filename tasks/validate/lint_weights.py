@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.checkpoint import Checkpoint
-from tasks.core.records import Check
+from tasks.core.gate_records import Check
 from tasks.core.schemes import GROUP, PACKED, SCALE, WEIGHT, WEIGHT_GLOBAL, packed_tensors
 from tasks.validate.lint_findings import verdict
 from tasks.validate.packed import packed_modules

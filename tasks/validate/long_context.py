@@ -6,7 +6,7 @@ models that answer well do not find one note among a hundred.
 
 from openai import APIStatusError
 
-from tasks.core.records import Check
+from tasks.core.gate_records import Check
 from tasks.validate.aviary import Aviary, Canary, Reply, status
 from tasks.validate.server import Server
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from tasks.core.gate_records import Measure, Stratum
 from tasks.core.recipe_validation import Limits
-from tasks.core.records import Measure, Stratum
 from tasks.validate.compare import TextResult
 from tasks.validate.statistics.bootstrap import Bootstrap, weighted_mean
 from tasks.validate.statistics.decide import Criterion, Decision, decide

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.core.records import Measure, Stratum
+from tasks.core.gate_records import Measure, Stratum
 from tasks.validate.compare import TextResult
 from tasks.validate.second import BlockError, LayerError
 

@@ -1,13 +1,8 @@
 """The validate stage as a Prefect task; it imports what it needs when it runs."""
 
+from tasks.core.gate_records import ValidateRecord
 from tasks.core.recipe import Recipe
-from tasks.core.records import (
-    CalibrateRecord,
-    ConvertRecord,
-    DownloadRecord,
-    PlanRecord,
-    ValidateRecord,
-)
+from tasks.core.records import CalibrateRecord, ConvertRecord, DownloadRecord, PlanRecord
 from tasks.core.settings import Settings
 from tasks.orchestration import PrefectReporter, stage_task
 

@@ -11,16 +11,10 @@ from tasks.clients.hub import Hub
 from tasks.clients.sources import load_rows
 from tasks.core.digest import sha256_json
 from tasks.core.errors import CheckFailed, Damaged, Undecided
+from tasks.core.gate_records import LINT_ONLY, ValidateRecord
 from tasks.core.progress import Reporter
 from tasks.core.recipe import Recipe
-from tasks.core.records import (
-    LINT_ONLY,
-    CalibrateRecord,
-    ConvertRecord,
-    DownloadRecord,
-    PlanRecord,
-    ValidateRecord,
-)
+from tasks.core.records import CalibrateRecord, ConvertRecord, DownloadRecord, PlanRecord
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
 from tasks.core.workspace_shared import Shared
@@ -134,6 +128,7 @@ def require_passed(evidence: Evidence, folder: Path) -> None:
         expected="; ".join(f"{check.name}: {check.required}" for check in failed),
         found="; ".join([*told, *evidence.anomalies]),
         remedy=f"read {folder / REPORT}, and docs/how-to/when-the-gate-says-no.md",
+        verdict=evidence.verdict,
     )
 
 

@@ -1,6 +1,7 @@
 """The verdict in plain words: what it means, why it was reached, and what to do."""
 
-from tasks.core.records import Measure, RepairStep, Verdict
+from tasks.core.gate_records import Measure, Verdict
+from tasks.core.repair_records import RepairStep
 from tasks.validate.evidence import Evidence
 
 MEANING: dict[Verdict, str] = {

@@ -1,5 +1,6 @@
 """Rows as token ids, and samples of equal length."""
 
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.calibrate.job import Part
 from tasks.calibrate.text import Filler, TokenRow, order, render, token_rows
+from tasks.core.chat_template import ChatTemplate
 from tasks.core.errors import InputError
 
 TOOL = {
@@ -23,6 +25,12 @@ def tokenizer(base: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(base)
+
+
+@pytest.fixture(scope="module")
+def chats(tokenizer: Any) -> Iterator[ChatTemplate]:
+    with ChatTemplate(tokenizer) as chats:
+        yield chats
 
 
 @given(
@@ -63,11 +71,11 @@ def test_order_follows_from_the_seed_alone() -> None:
 @pytest.mark.parametrize("thinking", [None, True])
 @pytest.mark.parametrize("tools", [None, [TOOL]])
 def test_chats_are_what_the_template_tokenizes(
-    tokenizer: Any, tools: list[Any] | None, thinking: Literal[True] | None
+    tokenizer: Any, chats: ChatTemplate, tools: list[Any] | None, thinking: Literal[True] | None
 ) -> None:
     """A chat's ids are those of the base's own template, with one beginning-of-sequence token."""
     messages = [{"role": "user", "content": "Add 2 and 3."}, {"role": "assistant", "content": "5"}]
-    ids = render({"messages": messages, "tools": tools, "thinking": thinking}, tokenizer)
+    ids = render({"messages": messages, "tools": tools, "thinking": thinking}, tokenizer, chats)
     oracle = tokenizer.apply_chat_template(
         messages, tools=tools, enable_thinking=bool(thinking), tokenize=True, return_dict=False
     )
@@ -78,21 +86,21 @@ def test_chats_are_what_the_template_tokenizes(
 
 
 @pytest.mark.parametrize("text", ["A river runs.", "<bos>A river runs."])
-def test_texts_have_one_beginning(tokenizer: Any, text: str) -> None:
+def test_texts_have_one_beginning(tokenizer: Any, chats: ChatTemplate, text: str) -> None:
     """A plain text gets one beginning-of-sequence token, also where its text spells one."""
-    assert render({"text": text}, tokenizer) == tokenizer("A river runs.")["input_ids"]
+    assert render({"text": text}, tokenizer, chats) == tokenizer("A river runs.")["input_ids"]
 
 
-def test_repeated_and_empty_rows_are_left_out(tokenizer: Any) -> None:
+def test_repeated_and_empty_rows_are_left_out(tokenizer: Any, chats: ChatTemplate) -> None:
     """A row that says what another one said adds nothing."""
     rows = [{"text": "one"}, {"text": ""}, {"text": "two"}, {"text": "one"}]
-    found = [row.number for row in token_rows(rows, tokenizer, 1, None)]
+    found = [row.number for row in token_rows(rows, tokenizer, chats, 1, None)]
     assert len(found) == 2
     assert 1 not in found
 
 
-def test_text_rows_show_no_image(tokenizer: Any) -> None:
+def test_text_rows_show_no_image(tokenizer: Any, chats: ChatTemplate) -> None:
     """A chat that shows an image without having one is refused, not calibrated on as it is."""
     rows = [{"messages": [{"role": "user", "content": [{"type": "image"}]}]}]
     with pytest.raises(InputError, match=r"row 0 of calibration\.source shows an image"):
-        list(token_rows(rows, tokenizer, 1, tokenizer.convert_tokens_to_ids("<|image|>")))
+        list(token_rows(rows, tokenizer, chats, 1, tokenizer.convert_tokens_to_ids("<|image|>")))

@@ -155,7 +155,7 @@ def main() -> None:
         stack.enter_context(network.bridge())
         places = stack.enter_context(network.namespaces(most))
         started = servers.start(folder / "servers", stack, gpus=most)
-        client = stack.enter_context(SyncPrefectClient(api=PREFECT))
+        client = stack.enter_context(SyncPrefectClient(api=PREFECT, auth_string=started.auth))
         schedules.check(client)
         trial = Trial(folder, started, client, places, chosen.releases, chosen.cores)
         for count in chosen.machines:

@@ -35,10 +35,16 @@ class Servers:
     s3: str
 
     @property
+    def auth(self) -> str:
+        """What Prefect's API asks for."""
+        return self.credentials.prefect_auth.get_secret_value()
+
+    @property
     def workers(self) -> dict[str, str]:
         """Variables of a machine, as in compose's `x-worker`, secrets included."""
         return {
             **_common(),
+            "PREFECT_API_AUTH_STRING": self.auth,
             "HF_ENDPOINT": f"http://{NAMES[0]}:{HUB_PORT}",
             "HF_TOKEN": self.credentials.hub_token.get_secret_value(),
             "AWS_ENDPOINT_URL_S3": self.s3,
@@ -59,7 +65,8 @@ def start(folder: Path, stack: ExitStack, gpus: int) -> Servers:
     layout = Layout.of(folder)
     layout.make()
     credentials = load_or_make(layout)
-    _prefect(serving, database.start(serving))
+    variables = {"${PREFECT_API_AUTH_STRING:?}": credentials.prefect_auth.get_secret_value()}
+    _prefect(serving, variables | database.start(serving).variables)
     s3 = object_store(layout, choose(layout.ports, {}, lambda _: False), credentials, SERVERS)
     serving.start("s3", s3.command, s3.env)
     serving.wait("s3", ["curl", "--silent", "--output", os.devnull, s3.url])
@@ -73,11 +80,11 @@ def start(folder: Path, stack: ExitStack, gpus: int) -> Servers:
     return servers
 
 
-def _prefect(serving: Serving, data: database.Database) -> None:
+def _prefect(serving: Serving, variables: dict[str, str]) -> None:
     """The database's tables, the API, and the services apart from it."""
     home = {"PREFECT_HOME": str(serving.folder("prefect"))}
     for name in ("migrate", "server", "services"):
-        command, env = _composed(name, data)
+        command, env = _composed(name, variables)
         if name == "server":
             command += ["--port", "4200"]
         if name == "migrate":
@@ -90,10 +97,10 @@ def _prefect(serving: Serving, data: database.Database) -> None:
             serving.wait("prefect-server", ["curl", "--fail", "--silent", f"{PREFECT}/health"])
 
 
-def _composed(name: str, data: database.Database) -> tuple[list[str], dict[str, str]]:
-    """Command and variables of one of compose's services, for the addresses here."""
+def _composed(name: str, variables: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Command and variables of one of compose's services, for the addresses and secrets here."""
     text = json.dumps(yaml.safe_load(COMPOSE.read_text())["services"][name])
-    for there, here in (data.variables | {"0.0.0.0": SERVERS}).items():  # noqa: S104 - replaced
+    for there, here in (variables | {"0.0.0.0": SERVERS}).items():  # noqa: S104 - replaced
         text = text.replace(there, here)
     service = json.loads(text)
     env = service["environment"] | _common() | {"PREFECT_REDIS_MESSAGING_HOST": SERVERS}

@@ -1,6 +1,7 @@
 """The error tree: documented, picklable, and with the exit codes the command line promises."""
 
 import inspect
+import json
 import pickle
 import re
 
@@ -38,11 +39,14 @@ def test_the_drawing_is_the_tree() -> None:
 @pytest.mark.parametrize("kind", CLASSES)
 def test_errors_pickle(kind: type[RoundhouseError]) -> None:
     """An error crosses processes with its type, its parts and its text."""
-    error = kind("it broke", expected="whole", found="two halves", remedy="glue")
+    parts = {"expected": "whole", "found": "two halves", "remedy": "glue", "verdict": "ANOMALOUS"}
+    error = kind("it broke", **parts)
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert type(copy) is kind
     assert vars(copy) == vars(error)
     assert str(copy) == str(error)
+    again = errors.error_from(**json.loads(json.dumps(error.told())))
+    assert (type(again), vars(again)) == (kind, vars(error))
 
 
 @pytest.mark.parametrize("kind", CLASSES)

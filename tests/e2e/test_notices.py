@@ -56,7 +56,7 @@ def test_a_failed_release_is_told(house: House, inbox: tuple[str, "queue.Queue[b
     ):
         Webhook(url=address).save(BLOCK, overwrite=True)
         try:
-            prepare(api, 1, ROOT)
+            prepare(client, 1, ROOT)
             run = submit(client, {"base": "roundhouse/nowhere", "target": "roundhouse/x"})
             told = json.loads(came.get(timeout=TOLD_SECONDS))
         finally:
@@ -80,11 +80,11 @@ def test_an_undecided_gate_is_told(house: House, inbox: tuple[str, "queue.Queue[
     api = house.env["PREFECT_API_URL"]
     with (
         temporary_settings({PREFECT_API_URL: api}),
-        get_client(sync_client=True),
+        get_client(sync_client=True) as client,
     ):
         Webhook(url=address).save(BLOCK, overwrite=True)
         try:
-            prepare(api, 1, ROOT)
+            prepare(client, 1, ROOT)
             with pytest.raises(Undecided):
                 _undecided()
             told = [json.loads(came.get(timeout=TOLD_SECONDS)) for _ in range(2)]

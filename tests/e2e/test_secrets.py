@@ -22,7 +22,7 @@ LONG = 32
 
 def secrets(house: House) -> dict[str, bytes]:
     """Everything that must be nowhere: random values that the stack made for itself."""
-    names = ("HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    names = ("HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PREFECT_API_AUTH_STRING")
     key = Layout.of(house.home).signing_key.read_bytes().splitlines()
     lines = [line for line in key if not line.startswith(b"-----") and len(line) > LONG]
     assert lines

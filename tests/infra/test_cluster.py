@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import Settings as PrefectSettings
 from prefect.settings.legacy import _get_valid_setting_names
 from prefect_docker.worker import DockerWorkerJobConfiguration
+from prefect_kubernetes.settings import KubernetesWorkerSettings
 from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 from infra.bootstrap import TYPES, template
@@ -30,6 +31,7 @@ from tasks.core.settings import Settings
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 NOWHERE = "http://127.0.0.1:9/api"
 KUBERNETES = ("1.32", "1.37")
+INTEGRATION = "PREFECT_INTEGRATIONS_KUBERNETES_WORKER_"
 REDIS = re.compile(r"PREFECT_REDIS_MESSAGING_(HOST|PORT)")
 """Of the package prefect-redis, which the server alone has."""
 
@@ -152,8 +154,31 @@ def test_variables_are_ones_that_somebody_reads() -> None:
     files = [*INFRA.glob("*.yaml"), *INFRA.glob("helm/*"), *INFRA.glob("kubernetes/*")]
     files += INFRA.glob("docker/*")
     text = "\n".join(path.read_text() for path in files)
+    integration = (f"{INTEGRATION}{n.upper()}" for n in KubernetesWorkerSettings.model_fields)
     used = set(re.findall(r"\b(?:PREFECT|ROUNDHOUSE)_[A-Z0-9_]+", text))
-    assert {name for name in used - ours - theirs if not REDIS.fullmatch(name)} == set()
+    unknown = used.difference(ours, theirs, integration)
+    assert {name for name in unknown if not REDIS.fullmatch(name)} == set()
+
+
+def _variables(service: dict[str, Any]) -> list[tuple[str, str]]:
+    return list(service.get("environment", {}).items())
+
+
+def test_no_file_holds_a_password_and_each_asks_for_one() -> None:
+    """Compose, charts and Terraform give the API a password that is not in them."""
+    services = yaml.safe_load((INFRA / "compose.yaml").read_text())["services"]
+    for name, service in services.items():
+        shown = {key: value for key, value in _variables(service) if "AUTH" in key}
+        if name not in {"postgres", "redis"}:
+            assert shown["PREFECT_API_AUTH_STRING"] == "${PREFECT_API_AUTH_STRING:?}", name
+        assert set(shown.values()) <= {"${PREFECT_API_AUTH_STRING:?}"}
+    assert "PREFECT_SERVER_API_AUTH_STRING" in services["server"]["environment"]
+    secret = {"enabled": True, "existingSecret": "roundhouse-prefect"}
+    for file, part in (("server", "server"), ("worker-cpu", "worker"), ("worker-gpu", "worker")):
+        values = yaml.safe_load((INFRA / "helm" / f"{file}.yaml").read_text())
+        assert values[part]["basicAuth"] == secret
+    terraform = (INFRA / "terraform" / "main.tf").read_text()
+    assert "basic_auth_key = var.prefect_auth" in terraform
 
 
 def test_images_of_compose_and_templates_are_built() -> None:

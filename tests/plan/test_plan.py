@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from infra.local.environment import BUCKET
 from tasks.clients.hub import Hub
+from tasks.clients.s3 import Store
 from tasks.core.errors import (
+    BAD_INPUT,
     BaseModelError,
     HubUnavailable,
     InputError,
@@ -28,9 +31,11 @@ from tasks.core.settings import Settings
 from tasks.plan.plan import run
 from tasks.plan.preview import lines as preview_lines
 from tasks.plan.preview import preview
+from tests.command import roundhouse
 from tests.conftest import HubServer, S3Server, free_port
 from tests.small_base import CARD, LAYERS, LINEARS, base_files, local_recipe
 
+WHOLE = 200
 ROOMY = Hardware(cpus=2, ram=64 << 30, disk_free=1 << 40)
 H100 = ROOMY.model_copy(update={"gpu": "NVIDIA H100 80GB HBM3", "gpus": 1, "vram": 80 << 30})
 
@@ -300,4 +305,54 @@ def test_a_preview_says_what_stands_in_the_way(desk: Desk) -> None:
     assert found["estimate"]["quantized_modules"] == LAYERS * len(LINEARS)
     assert json.loads(json.dumps(found)) == found
     assert "quantized already" in preview_lines(found)["problem 1"]
+    assert not desk.home.exists()
+
+
+def test_reading_rights_are_named_before_anything_is_fetched(
+    desk: Desk, hub_server: HubServer, s3_server: S3Server
+) -> None:
+    """A token and a key that only read: one error names both; no weights came, nothing was written.
+
+    Of the Hub only reading was asked, and the base's shards not beyond their headers.
+    """
+    desk.seed()
+    reader = s3_server.settings(serve_python=desk.settings.serve_python, **s3_server.reader())
+    before, since = _objects(s3_server), len(hub_server.requests())
+    said = desk.refused(
+        TargetError,
+        "2 things",
+        hub=hub_server.hub("reader"),
+        store=Store.from_settings(reader),
+        settings=reader,
+    )
+    for part in ("role read", "HF_TOKEN", "do not allow it", "s3://artifacts/releases"):
+        assert part in said
+    asked = hub_server.requests()[since:]
+    assert {method for method, _, _ in asked} <= {"GET", "HEAD"}
+    fetched = [path for method, path, status in asked if method == "GET" and status == WHOLE]
+    assert not [path for path in fetched if path.endswith(".safetensors")]
+    assert _objects(s3_server) == before
+
+
+def _objects(s3_server: S3Server) -> set[str]:
+    pages = s3_server.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    return {item["Key"] for page in pages for item in page.get("Contents", [])}
+
+
+def test_reading_rights_are_enough_to_plan(desk: Desk, hub_server: HubServer) -> None:
+    """`roundhouse plan` needs a token that reads, or none where the base is open; no keys of S3."""
+    desk.seed()
+    since = len(hub_server.requests())
+    for who in ("reader", ""):
+        said = roundhouse(
+            *("plan", desk.base, "--recipe", "light", "--json"),
+            HF_ENDPOINT=hub_server.url,
+            HF_TOKEN=hub_server.token(who),
+            AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{free_port()}",
+            ROUNDHOUSE_HOME=str(desk.home),
+            ROUNDHOUSE_SERVE_PYTHON=sys.executable,
+        )
+        assert said.status in {0, BAD_INPUT}, said.err  # the machine may be too small
+        assert json.loads(said.out)["estimate"]["quantized_modules"] == LAYERS * len(LINEARS)
+    assert {method for method, _, _ in hub_server.requests()[since:]} <= {"GET", "HEAD"}
     assert not desk.home.exists()

@@ -6,15 +6,10 @@ import pytest
 
 from flows.judged import judged
 from tasks.core.errors import InputError
+from tasks.core.gate_records import ValidateRecord
 from tasks.core.recipe import load_recipe
-from tasks.core.records import (
-    ConvertRecord,
-    KeptLayers,
-    Release,
-    RepairStep,
-    ValidateRecord,
-    repair_stage,
-)
+from tasks.core.records import ConvertRecord, Release
+from tasks.core.repair_records import KeptLayers, RepairStep, repair_stage
 from tasks.core.workspace import Workspace
 from tasks.upload.card import render
 from tasks.upload.provenance import provenance

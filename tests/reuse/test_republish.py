@@ -8,8 +8,9 @@ import pytest
 from tasks.archive.archive import run as archive
 from tasks.convert import convert
 from tasks.convert.convert import build
+from tasks.core.gate_records import ValidateRecord
 from tasks.core.progress import Silent
-from tasks.core.records import DownloadRecord, Release, ValidateRecord
+from tasks.core.records import DownloadRecord, Release
 from tasks.core.workspace import Workspace
 from tasks.reuse import reuse
 from tasks.sign.keys import read_public_key

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tasks.core.errors import InputError
+from tasks.core.gate_records import Check
 from tasks.core.recipe import Recipe
-from tasks.core.records import Check, ConvertRecord, Release
+from tasks.core.records import ConvertRecord, Release
 from tasks.upload.card import render
 from tasks.upload.eval_results import eval_results
 from tasks.upload.markup import BREAKS, amount, code, text, word

@@ -11,9 +11,10 @@ from huggingface_hub import ModelCard
 from tasks.archive.archive import run as archive
 from tasks.archive.restore import restore
 from tasks.core.errors import IntegrityError, TargetError
+from tasks.core.gate_records import LINT_ONLY, Check
 from tasks.core.progress import Silent
 from tasks.core.published import BOM
-from tasks.core.records import LINT_ONLY, Check, Release, UploadRecord
+from tasks.core.records import Release, UploadRecord
 from tasks.core.settings import Settings
 from tasks.upload.confined import is_confined
 from tasks.upload.republish import republish

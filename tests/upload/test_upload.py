@@ -11,11 +11,12 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tasks.core.errors import CheckFailed, IntegrityError, TargetError
+from tasks.core.gate_records import Check
 from tasks.core.manifest import relative_files
 from tasks.core.progress import Silent
 from tasks.core.published import SIGNATURE, SUMS
 from tasks.core.recipe import load_recipe
-from tasks.core.records import Check, Release, UploadRecord
+from tasks.core.records import Release, UploadRecord
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
 from tasks.upload.publish import publish

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from tasks.core.gate_records import Check, Metrics
 from tasks.core.recipe_source import Source
 from tasks.core.recipe_validation import Limits, Task
-from tasks.core.records import Check, Metrics
 from tasks.validate.compare import TextResult
 from tasks.validate.evidence import Context, Evidence, Guess
 from tasks.validate.measures import judge, strata

@@ -16,8 +16,8 @@ import torch
 from tasks.convert.convert import build
 from tasks.core.checkpoint import INDEX
 from tasks.core.errors import InputError, WorkerLost
+from tasks.core.gate_records import Check
 from tasks.core.progress import Silent
-from tasks.core.records import Check
 from tasks.core.schemes import TensorSpec, packed_tensors
 from tasks.core.settings import Settings
 from tasks.validate import lint_schema

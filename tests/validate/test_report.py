@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import CheckFailed
-from tasks.core.records import Check
+from tasks.core.gate_records import Check
 from tasks.validate.assess import EVIDENCE, REPORT, publish
 from tasks.validate.evidence import Evidence, check_size
 from tasks.validate.report import as_html

@@ -9,15 +9,10 @@ import pytest
 from tasks.clients.hub import Hub
 from tasks.clients.sources import resolve_source
 from tasks.core.errors import CheckFailed
+from tasks.core.gate_records import ValidateRecord
 from tasks.core.manifest import FileRecord, StageRecord, relative_files
 from tasks.core.recipe import Recipe, load_recipe
-from tasks.core.records import (
-    CalibrateRecord,
-    ConvertRecord,
-    DownloadRecord,
-    PlanRecord,
-    ValidateRecord,
-)
+from tasks.core.records import CalibrateRecord, ConvertRecord, DownloadRecord, PlanRecord
 from tasks.core.settings import Settings
 from tasks.core.workspace import Workspace
 from tasks.validate import logprobs

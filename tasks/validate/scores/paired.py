@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.core.gate_records import TaskScore
 from tasks.core.manifest import Frozen
 from tasks.core.recipe_validation import Limits, Task
-from tasks.core.records import TaskScore
 from tasks.validate.scores.items import TaskItems
 from tasks.validate.scores.run import Answer, Answers
 from tasks.validate.statistics.bootstrap import weighted_mean

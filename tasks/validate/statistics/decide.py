@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.core.records import Verdict
+from tasks.core.gate_records import Verdict
 from tasks.validate.statistics.bootstrap import Bootstrap
 from tasks.validate.statistics.paired import holm
 from tasks.validate.statistics.power import detectable
