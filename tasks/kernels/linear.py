@@ -130,7 +130,8 @@ class TunedLinear(torch.nn.Module):
         fixed: [out, in], a finished weight to compute with instead, without gradients.
         patient: whether its steps are put off until the pace catches up, where its input has a
             gradient: ranks sum that gradient meanwhile.
-        multiply: gives X W' and the bias, [..., in] and [out, in] to [..., out].
+        product: gives X W' in place of torch, [..., in] and [out, in] to [..., out]. It must not
+            hold the layer: a circle would keep a block's states alive.
     """
 
     def __init__(
@@ -143,14 +144,17 @@ class TunedLinear(torch.nn.Module):
         self.pace = pace
         self.fixed: torch.Tensor | None = None
         self.patient = False
-        self.multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = self._multiply
+        self.product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
 
     @property
     def weight(self) -> torch.Tensor:
         """The weight as it was; blocks look at its dtype."""
         return self.state.weight
 
-    def _multiply(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    def multiply(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """X W' and the bias."""
+        if self.product is not None:
+            return self.product(x, weight)
         return functional.linear(x, weight, self.bias)
 
     def take(self, step: Callable[[], None], *, early: bool) -> None:

@@ -1,5 +1,6 @@
 """What takes the places of layers that ranks share out."""
 
+from functools import partial
 from typing import Any
 from weakref import ref
 
@@ -85,8 +86,7 @@ class Columns(Module):
         super().__init__()
         self.layer = layer
         self.bias = bias
-        self.ranks = ranks
-        layer.multiply = self._multiply
+        layer.product = partial(_summed, ranks)
 
     @property
     def weight(self) -> torch.Tensor:
@@ -98,17 +98,6 @@ class Columns(Module):
         """This rank's [..., in / ranks] to [..., out]."""
         made: torch.Tensor = self.layer(x)
         return made if self.bias is None else made + self.bias
-
-    def _multiply(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        rows = x.reshape(-1, x.shape[-1])
-        made = torch.empty(len(rows), len(weight), dtype=x.dtype, device=x.device)
-        ends = []
-        for part, room in zip(rows.chunk(TURNS), made.chunk(TURNS), strict=True):
-            torch.mm(part, weight.t(), out=room)
-            ends.append(self.ranks.begin_sum(room))
-        for end in ends:
-            end()
-        return made.view(*x.shape[:-1], len(weight))
 
 
 def share(
@@ -151,3 +140,15 @@ class _Enter(torch.autograd.Function):
         ctx.pace.catch_up()
         end()
         return summed, None, None
+
+
+def _summed(ranks: Ranks, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    rows = x.reshape(-1, x.shape[-1])
+    made = torch.empty(len(rows), len(weight), dtype=x.dtype, device=x.device)
+    ends = []
+    for part, room in zip(rows.chunk(TURNS), made.chunk(TURNS), strict=True):
+        torch.mm(part, weight.t(), out=room)
+        ends.append(ranks.begin_sum(room))
+    for end in ends:
+        end()
+    return made.view(*x.shape[:-1], len(weight))
