@@ -57,6 +57,10 @@ def translated(asked: Asked) -> Iterator[None]:
         yield
     except COVERED as error:
         raise translate(error, asked) from error
+    except RuntimeError as error:  # the library's own, around whatever ended a large file's upload
+        if not isinstance(error.__cause__, COVERED):
+            raise
+        raise translate(error.__cause__, asked) from error
 
 
 def translate(error: BaseException, asked: Asked) -> RoundhouseError:
