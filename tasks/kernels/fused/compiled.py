@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-THREADS = 4
+THREADS = max(1, min(8, (os.cpu_count() or 1) // 2))
 """Compiling processes; each holds half a gigabyte of host memory."""
 SHAPES = 64
 """Versions of a function that torch keeps; the usual eight are few for several kinds of block."""
@@ -53,5 +53,5 @@ def limit_work() -> None:
     """Few compiling processes, one tile size a program; before anything is compiled."""
     from torch._inductor import config as compiling
 
-    compiling.compile_threads = min(THREADS, os.cpu_count() or 1)
+    compiling.compile_threads = THREADS
     compiling.triton.autotune_pointwise = False

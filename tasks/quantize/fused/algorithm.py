@@ -58,7 +58,6 @@ class FusedSignRound(SignRoundQuantizer):  # type: ignore[misc]
         device = torch.device(device_manager.device)
         self.kernels = select(device, self.config.gradient_precision)
         precision = self.kernels.precision or (self.amp_dtype if self.amp else torch.float32)
-        wait_ready(device)
         logger.info(f"tuner fused, {self.kernels.name} kernels, {precision} gradient products")
 
     def quantize_block(
@@ -89,6 +88,7 @@ class FusedSignRound(SignRoundQuantizer):  # type: ignore[misc]
             )  # fmt: skip
             return
         device = next(block.parameters()).device
+        wait_ready(device)
         posed = Problem(
             block,
             self.block_forward,
