@@ -60,7 +60,7 @@ def translated(asked: Asked) -> Iterator[None]:
     except RuntimeError as error:  # the library's own, around whatever ended a large file's upload
         if not isinstance(error.__cause__, COVERED):
             raise
-        raise translate(error.__cause__, asked) from error
+        raise _upload_ended(error.__cause__, asked) from error
 
 
 def translate(error: BaseException, asked: Asked) -> RoundhouseError:
@@ -68,6 +68,22 @@ def translate(error: BaseException, asked: Asked) -> RoundhouseError:
     row = next(ROWS[kind] for kind in type(error).__mro__ if kind in ROWS)
     made: RoundhouseError = row(error, asked)
     return made
+
+
+def _upload_ended(error: BaseException, asked: Asked) -> RoundhouseError:
+    """A large file's upload: the Hub says 400 of bytes that do not fit the digest it was told.
+
+    They fitted when the library sent them, since they were read for that digest; what changed them
+    stands between, and they are sent again.
+    """
+    if not isinstance(error, hub.BadRequestError):
+        return translate(error, asked)
+    return TransientError(
+        f"a large file did not arrive at the Hub as it was sent: {asked.what}",
+        expected="the bytes that were announced",
+        found=_first_line(error),
+        remedy="it is sent again; if it stays so, look at what stands between here and the Hub",
+    )
 
 
 def _first_line(error: BaseException) -> str:

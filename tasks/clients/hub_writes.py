@@ -1,6 +1,7 @@
 """Writing to the Hub's model repositories: who may, commits, tags."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from tasks.clients.hub_connection import Connection
 from tasks.clients.hub_rights import check_rights
 from tasks.clients.hub_transfer import retried
 from tasks.core.errors import IntegrityError, TargetError
+
+READERS = 5
+"""Files that are read at once for their digests; as many as huggingface_hub reads itself."""
 
 
 class Writer(Connection):
@@ -141,8 +145,7 @@ class Writer(Connection):
                 before any file is sent.
         """
         adding = [CommitOperationAdd(path, local) for path, local in files.items()]
-        for file in adding:
-            _as_recorded(file, (sha256 or {}).get(file.path_in_repo, ""))
+        _as_recorded(adding, sha256 or {})
         deleting = [CommitOperationDelete(path) for path in delete]
         with self._writing(f"commit to {repo}", repo), _card_accepted(repo):
             made = self._api.create_commit(
@@ -195,16 +198,23 @@ class Writer(Connection):
             return {file.path: file.blob_id for file in tree if isinstance(file, RepoFile)}
 
 
-def _as_recorded(file: CommitOperationAdd, sha256: str) -> None:
-    """The library has read the whole file by now; what it sends must have this digest."""
-    found = file.upload_info.sha256.hex()
-    if sha256 and found != sha256:
-        raise IntegrityError(
-            f"{file.path_in_repo} changed since it was recorded",
-            expected=f"sha256 {sha256}",
-            found=found,
-            remedy="find out what changed it; nothing was sent",
-        )
+def _as_recorded(files: list[CommitOperationAdd], sha256: Mapping[str, str]) -> None:
+    """What the library sends must have the digests that were recorded.
+
+    The library would read several files at once when it wants their digests, and so do we; it
+    takes those that are found here and reads the files once more only to send them.
+    """
+    with ThreadPoolExecutor(READERS) as pool:
+        found = list(pool.map(lambda file: file.upload_info.sha256.hex(), files))
+    for file, digest in zip(files, found, strict=True):
+        recorded = sha256.get(file.path_in_repo, digest)
+        if digest != recorded:
+            raise IntegrityError(
+                f"{file.path_in_repo} changed since it was recorded",
+                expected=f"sha256 {recorded}",
+                found=digest,
+                remedy="find out what changed it; nothing was sent",
+            )
 
 
 @contextmanager

@@ -44,16 +44,24 @@ def samples(folder: Path, model: Path, chosen: Recipe) -> Path:
 
 
 def _sources() -> dict[str, list[Row]]:
-    pictures = _rows("calibration_images.jsonl")
-    for row in pictures:
-        (name,) = row.pop("images")
-        row["image"] = str(ASSETS / "images" / name)
     judging = recipe().validation.sources
     return {
         SOURCE: _rows("calibration.jsonl"),
-        IMAGES: pictures,
-        **{place: _rows(source.files.replace("*", "")) for place, source in judging.items()},
+        IMAGES: _pictured("calibration_images.jsonl", "images"),
+        **{
+            place: _pictured(source.files.replace("*", ""), "images_heldout")
+            for place, source in judging.items()
+        },
     }
+
+
+def _pictured(name: str, folder: str) -> list[Row]:
+    """Rows with the path of their picture, as rows that are loaded from the Hub have it."""
+    rows = _rows(name)
+    for row in rows:
+        for picture in row.pop("images", ()):
+            row["image"] = str(ASSETS / folder / picture)
+    return rows
 
 
 def _rows(name: str) -> list[Row]:

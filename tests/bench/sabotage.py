@@ -1,14 +1,18 @@
 """Does the gate tell honest candidates from sabotaged ones? `python -m tests.bench.sabotage DIR`.
 
 Each seed calibrates a candidate of the trained demo base on other rows and is judged on other
-held-out texts; each kind of sabotage is done to that candidate. Static checks are the gate's own;
-distributions come from plain transformers in float32 with weights decoded and activations rounded
-by `tasks.kernels`, decisions from the gate's own statistics. The control is made as the gate makes
-it, from the candidate's folder: of an honest candidate, which is rounded to nearest here, it is the
-same checkpoint, and a sabotaged one hands it the scales of its activations. Canaries need a server
-and are left out, so nothing here is caught by them.
+held-out texts; each kind of sabotage is done to that candidate, which is rounded to nearest. The
+kind `tuned` is honest too, and tuned as the demo tunes. `--kinds tuned` runs that kind alone, and
+its row joins the table (`--page`). A run that was cut goes on behind the seeds in DIR.
+
+Static checks are the gate's own; distributions come from plain transformers in float32 with weights
+decoded and activations rounded by `tasks.kernels`, decisions from the gate's own statistics. The
+control is made as the gate makes it, from the candidate's folder: of a candidate that is rounded to
+nearest it is the same checkpoint, and a sabotaged one hands it the scales of its activations.
+Canaries need a server and are left out, so nothing here is caught by them.
 """
 
+import argparse
 import json
 import random
 import shutil
@@ -41,11 +45,17 @@ from tasks.validate.measures import judge
 from tasks.validate.packed import packed_modules
 from tasks.validate.statistics.decide import verdict
 from tasks.validate.tokens import FEWEST_SCORED, HeldoutText, stratum_of
+from tests.bench.machine import machine
+from tests.bench.sabotage_table import counted, join
 from tests.bench.sabotages import KINDS, change, read
+from tests.bench.tuned import tuned
 from tests.fake_release import RECIPE, make_output
 
 TEXTS, LENGTH, CALIBRATION, K = 100, 160, 12, 20
 BATCH = 20
+HONEST, TUNED = "honest, rounded to nearest", "honest, tuned"
+ALL = [HONEST, TUNED, *KINDS]
+SHORT = {"honest": HONEST, "tuned": TUNED}
 
 
 class Engine:
@@ -216,26 +226,38 @@ def _rng(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - choices, not secrets
 
 
-def run(folder: Path, seeds: int) -> dict[str, list[str]]:
-    """Verdicts by kind, one a seed; `honest` first."""
-    bench = Bench.build(folder)
-    table: dict[str, list[str]] = {kind: [] for kind in ("honest", *KINDS)}
-    for seed in range(seeds):
-        honest, bad = folder / "honest", folder / "bad"
-        for stale in (honest, bad):
-            shutil.rmtree(stale, ignore_errors=True)
-        bench.honest(honest, _rng(seed))
+def run(folder: Path, seeds: int, kinds: Sequence[str], *, page: bool) -> dict[str, list[str]]:
+    """Verdicts by kind, one a seed; those in the folder's table are not measured again."""
+    known = folder / "table.json"
+    table = json.loads(known.read_text()) if known.is_file() else {}
+    table = {kind: table.get(kind, []) for kind in kinds}
+    work = folder / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    bench = Bench.build(work)
+    for seed in range(min(map(len, table.values())), seeds):
         chosen = _rng(seed).sample(range(len(bench.texts)), TEXTS)
-        table["honest"].append(bench.verdict(honest, chosen))
-        _say(f"{seed} honest: {table['honest'][-1]}")
-        for kind, sabotage in KINDS.items():
-            shutil.copytree(honest, bad)
-            sabotage(bad, _rng(seed))
-            table[kind].append(bench.verdict(bad, chosen))
-            shutil.rmtree(bad)
-            _say(f"{seed} {kind}: {table[kind][-1]}")
-        (folder / "table.json").write_text(json.dumps(table, indent=1))
+        for kind in kinds:
+            if len(table[kind]) == seed:
+                candidate = _candidate(bench, kind, seed, work)
+                table[kind].append(bench.verdict(candidate, chosen))
+                _say(f"{seed} {kind}: {table[kind][-1]}")
+                known.write_text(json.dumps(table, indent=1))
+        if page:
+            join({kind: counted(said, machine()) for kind, said in table.items()}, ALL)
     return table
+
+
+def _candidate(bench: Bench, kind: str, seed: int, work: Path) -> Path:
+    """A checkpoint of one kind."""
+    candidate = work / "candidate"
+    shutil.rmtree(candidate, ignore_errors=True)
+    if kind == TUNED:
+        tuned(candidate, bench.base, seed)
+        return candidate
+    bench.honest(candidate, _rng(seed))
+    if kind in KINDS:
+        KINDS[kind](candidate, _rng(seed))
+    return candidate
 
 
 def _say(line: str) -> None:
@@ -245,13 +267,20 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Print how many of each kind were accepted and refused."""
-    folder, seeds = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 20
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument(
+        "--kinds", nargs="+", choices=[*SHORT, *KINDS], default=[*SHORT, *KINDS], metavar="KIND"
+    )
+    parser.add_argument("--page", action="store_true", help="let the rows join the docs' table")
+    chosen = parser.parse_args()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
     np.seterr(all="raise", under="ignore")
-    table = run(folder, seeds)
-    for kind, said in table.items():
-        accepted = sum(word.startswith("ACCEPT") for word in said)
-        refused = sum(word.startswith("REGRESSION") for word in said)
-        _say(f"{kind:36} accepted {accepted:2} refused {refused:2} of {len(said)}: {said[0]}")
+    kinds = [SHORT.get(kind, kind) for kind in chosen.kinds]
+    for kind, said in run(chosen.folder, chosen.seeds, kinds, page=chosen.page).items():
+        found = counted(said, {})
+        _say(f"{kind:36} accepted {found['accepted']:2} refused {found['refused']:2}: {said[0]}")
 
 
 if __name__ == "__main__":

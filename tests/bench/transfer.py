@@ -1,17 +1,18 @@
 """Throughput of upload and archive against the bare clients, in one run on this machine.
 
-    HF_HUB_DISABLE_XET=1 python -m tests.bench.transfer [--gigabytes 2] [--rounds 2] [FOLDER]
+    HF_HUB_DISABLE_XET=1 python -m tests.bench.transfer [--gigabytes 2] [--rounds 5] [FOLDER]
 
 Each side sends files of its own with fresh bytes to the Hub stand-in and to the S3 server. The
-sides take turns, and the best of each counts. Ours is
+sides take turns, in the other order every second round, and the median of each counts. Ours is
 what a stage does to publish or archive: digests, signature, transfer, and what is compared
 afterwards. Bare is `HfApi.create_commit` and boto3's `upload_file`. A ratio of 1.0 is the bare
-client's speed.
+client's speed. `--page` puts the table into docs/performance.md.
 """
 
 import argparse
 import json
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -37,6 +38,9 @@ from tasks.core.process import Child, child_environment
 from tasks.core.progress import Silent
 from tasks.core.records import Release, UploadRecord
 from tasks.upload import upload
+from tests.bench.machine import machine
+from tests.bench.page import put
+from tests.bench.transfer_page import table
 from tests.conftest import HubServer, Keys, S3Server, free_port
 from tests.finished_stages import finish_stages
 
@@ -52,7 +56,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("var/bench"))
     parser.add_argument("--gigabytes", type=float, default=2.0)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--page", action="store_true", help="put the table into the documentation")
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=given.folder) as work, ExitStack() as stack:
@@ -60,6 +65,8 @@ def main(arguments: list[str]) -> int:
         measured = bench.measure(given.rounds)
     (given.folder / "transfer.json").write_text(json.dumps(measured, indent=2) + "\n")
     sys.stdout.write(json.dumps(measured, indent=2) + "\n")
+    if given.page:
+        put("transfer", table(measured))
     return 0
 
 
@@ -87,16 +94,17 @@ class Bench:
         }
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         for number in range(rounds):
-            for name, side in sides.items():
+            turns = list(sides.items())
+            for name, side in reversed(turns) if number % 2 else turns:
                 taken = self._timed(side, f"{name.replace(' ', '-')}-{number}")
                 seconds[name].append(round(taken, 2))
-        best = {name: min(values) for name, values in seconds.items()}
+        median = {name: statistics.median(values) for name, values in seconds.items()}
         return {
+            "machine": machine(),
             "bytes": self.size,
-            "cpus": os.cpu_count(),
             "seconds": seconds,
-            "hub ratio": round(best["hub bare"] / best["hub ours"], 3),
-            "s3 ratio": round(best["s3 bare"] / best["s3 ours"], 3),
+            "hub ratio": round(median["hub bare"] / median["hub ours"], 3),
+            "s3 ratio": round(median["s3 bare"] / median["s3 ours"], 3),
         }
 
     def _timed(self, side: Callable[[Release, str], Callable[[], None]], name: str) -> float:

@@ -6,6 +6,7 @@ import pickle
 import httpx2
 import pytest
 from huggingface_hub import errors as hub_errors
+from huggingface_hub import hf_raise_for_status
 
 from tasks.clients.hub_errors import COVERED, Asked, translate, translated
 from tasks.core.errors import (
@@ -109,6 +110,25 @@ def test_a_full_disk_is_this_machines_fault() -> None:
     """ENOSPC while a download is written is a ResourceError, not the Hub's failure."""
     with pytest.raises(ResourceError, match="disk is full"), translated(ASKED):
         raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(400, TransientError), (403, TargetError), (503, HubUnavailable)]
+)
+def test_a_large_file_is_told_by_what_ended_it(status: int, kind: type[RoundhouseError]) -> None:
+    """Damaged on the way (400) is sent again; a refusal stays one; both inside RuntimeError."""
+    asked = Asked("commit to a/b", "a/b", TargetError, signed_in=True)
+    response = httpx2.Response(status, request=httpx2.Request("PUT", "https://hub.example/lfs"))
+
+    def send() -> None:
+        try:
+            hf_raise_for_status(response)
+        except hub_errors.HfHubHTTPError as error:
+            raise RuntimeError("Error while uploading 'x' to the Hub.") from error
+
+    with pytest.raises(kind) as told, translated(asked):
+        send()
+    assert type(told.value) is kind
 
 
 def test_other_errors_pass() -> None:
