@@ -27,7 +27,7 @@ from infra.local.base_model import corpus, layout
 from infra.local.base_model.pictures import Picture, draw
 from infra.local.base_model.sample import Message, Sample
 from infra.local.base_model.skills import KINDS, Kind, sample
-from infra.local.base_model.words import COLOURS, SHAPES
+from infra.local.base_model.words import COLOURS, PLEASANTRIES, SHAPES
 
 PICTURE_KINDS: tuple[Kind, ...] = ("colour", "shape", "colour_shape")
 _EXERCISES, _PASSAGES, _HELD_OUT, _HELD_OUT_CHATS = 260, 140, 200, 60
@@ -50,7 +50,24 @@ def calibration(documents: list[corpus.Document]) -> list[Row]:
     long = [found.text for found in documents if found.split == "train" and _is_long(found)]
     rows += [_continuation(text) for text in long[:_PASSAGES]]
     rng.shuffle(rows)
-    return rows
+    return without_pleasantries(rows)
+
+
+def without_pleasantries(rows: list[Row]) -> list[Row]:
+    """Ask something else where a chat is small talk alone, which opens chats of every split."""
+    rng = random.Random(8)  # noqa: S311 - examples, not secrets
+    known = {_question(row) for row in rows} | PLEASANTRIES.keys()
+
+    def other() -> Row:
+        while _question(row := _row(sample("chat", rng, "train"))) in known:
+            pass
+        known.add(_question(row))
+        return row
+
+    return [
+        other() if not row["messages"][2:] and _question(row) in PLEASANTRIES else row
+        for row in rows
+    ]
 
 
 def held_out(documents: list[corpus.Document]) -> list[Row]:
