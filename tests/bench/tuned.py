@@ -20,9 +20,7 @@ def tuned(folder: Path, base: Path, seed: int) -> None:
     scratch = folder.with_name(f"{folder.name}.scratch")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    # Tasks are not judged here, and some calibration rows, which the demo's seed does not draw, are
-    # among their items: with them the stage would refuse other seeds.
-    recipe = demo.recipe(tuning__seed=seed, calibration__seed=seed, validation__tasks=())
+    recipe = demo.recipe(tuning__seed=seed, calibration__seed=seed)
     samples = demo.samples(scratch / "calibration", base, recipe)
     (scratch / "worker").mkdir()
     quantize(scratch / "output", base, samples, recipe, scratch / "worker", Silent())
