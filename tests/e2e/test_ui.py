@@ -80,4 +80,5 @@ def test_a_form_makes_a_release(house: House, demo: Demo) -> None:
         at.screenshot(path=SHOTS / "artifacts.png")
         at.get_by_text("release", exact=True).last.click()
         expect(at.get_by_text("ACCEPT").first).to_be_visible(timeout=30_000)
+        at.wait_for_timeout(DRAWING_MS)
         at.screenshot(path=SHOTS / "release.png")

@@ -174,9 +174,13 @@ def test_no_file_holds_a_password_and_each_asks_for_one() -> None:
         assert set(shown.values()) <= {"${PREFECT_API_AUTH_STRING:?}"}
     assert "PREFECT_SERVER_API_AUTH_STRING" in services["server"]["environment"]
     secret = {"enabled": True, "existingSecret": "roundhouse-prefect"}
-    for file, part in (("server", "server"), ("worker-cpu", "worker"), ("worker-gpu", "worker")):
-        values = yaml.safe_load((INFRA / "helm" / f"{file}.yaml").read_text())
-        assert values[part]["basicAuth"] == secret
+    charts = {
+        name: yaml.safe_load((INFRA / "helm" / f"{name}.yaml").read_text())
+        for name in ("server", "worker-cpu", "worker-gpu")
+    }
+    assert charts["server"]["server"]["basicAuth"] == secret
+    for name in ("worker-cpu", "worker-gpu"):
+        assert charts[name]["worker"]["selfHostedServerApiConfig"]["basicAuth"] == secret
     terraform = (INFRA / "terraform" / "main.tf").read_text()
     assert "basic_auth_key = var.prefect_auth" in terraform
 
