@@ -16,6 +16,7 @@ from rich.table import Table
 from flows.commands.gate import gate
 from flows.commands.metrics import metrics
 from flows.commands.prune import prune
+from flows.commands.rebuild import rebuild
 from flows.commands.rehearse import rehearse
 from flows.commands.restore import restore
 from flows.commands.rollback import rollback
@@ -183,6 +184,7 @@ def lint(
 
 app.command()(metrics)
 app.command()(prune)
+app.command()(rebuild)
 app.command()(rehearse)
 app.command()(restore)
 app.command()(rollback)

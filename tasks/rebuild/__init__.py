@@ -1,0 +1,1 @@
+"""Make a release again from its provenance, and compare the bytes."""
