@@ -18,7 +18,7 @@ def take(folder: Path, claim: Claim) -> None:
     Raises:
         InputError: it holds something else.
     """
-    wanted = indented_json({"release": claim.release, "claim": sha256_json(claim)})
+    wanted = indented_json({"release": claim.release, "claim": sha256_json(claim.model_dump())})
     mark = folder / MARK
     if mark.is_file() and mark.read_text() == wanted:
         return
