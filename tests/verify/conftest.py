@@ -19,6 +19,16 @@ from tests.conftest import HubServer, Keys, S3Server
 from tests.finished_stages import finish_stages, randomly
 
 SILENT = Silent()
+WHOLE: dict[str, dict[str, bytes]] = {
+    "convert": {
+        "generation_config.json": b'{"eos_token_id": 1}',
+        "tokenizer_config.json": b'{"model_max_length": 4096}',
+        "chat_template.jinja": b"{% for m in messages %}{{ m.content }}{% endfor %}",
+        "processor_config.json": b'{"image_seq_length": 16}',
+        "preprocessor_config.json": b'{"do_resize": true}',
+    }
+}
+"""What a release of a real model has beside weights, index, config and tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,7 @@ def house(
 def publish(house: House) -> Callable[..., Published]:
     def publish_it(target: str = "", release_id: str = "demo-01234567-aaaaaaaaaa") -> Published:
         name = target or randomly("acme/published")
-        return Published(*house.publish(finish_stages(house.home, name, release_id)))
+        return Published(*house.publish(finish_stages(house.home, name, release_id, files=WHOLE)))
 
     return publish_it
 

@@ -12,17 +12,12 @@ from tasks.archive.restore import restore
 from tasks.clients.s3_objects import Address
 from tasks.core.archived import MANIFEST, Manifest
 from tasks.core.errors import BaseModelError, InputError, StoreError
-from tasks.core.manifest import relative_files
 from tasks.core.published import PROVENANCE, SIGNATURE, SUMS
 from tests.conftest import Keys
-from tests.verify.conftest import SILENT, House, Published
+from tests.verify.conftest import SILENT, WHOLE, House, Published
+from tests.verify.flip import flipped
 
 SHARD = "model-00001-of-00002.safetensors"
-
-
-def flipped(data: bytes) -> bytes:
-    """The data with its last bit but one changed, which no format here takes for a comment."""
-    return data[:-2] + bytes([data[-2] ^ 2]) + data[-1:]
 
 
 def wrong(house: House, address: str, **how: Any) -> list[str]:
@@ -46,60 +41,12 @@ def test_a_release_is_good_everywhere(house: House, published: Published, tmp_pa
         assert found.good, found
         assert found.release == published.upload.tag
         assert found.key == house.keys.signer.verifier.name
-        assert found.files > 10
-
-
-def test_every_changed_file_of_a_folder_is_named(
-    house: House, published: Published, tmp_path: Path
-) -> None:
-    """One bit in each file in turn; the signature and each document among them."""
-    folder = download(house, published, tmp_path / "there")
-    paths = {path for path in relative_files(folder) if not path.startswith(".")}
-    assert paths >= {SIGNATURE, SHARD, "README.md", "config.json", PROVENANCE, SUMS}
-    for path in paths:
-        whole = (folder / path).read_bytes()
-        (folder / path).write_bytes(flipped(whole))
-        assert wrong(house, str(folder)) == [path]
-        (folder / path).unlink()
-        assert path in wrong(house, str(folder))
-        (folder / path).write_bytes(whole)
-    assert house.verify(str(folder)).good
-
-
-def test_every_changed_file_on_the_hub_is_named(house: House, published: Published) -> None:
-    """The same by commits of somebody who may write there; no weights are downloaded for it."""
-    api, repo = house.hub_server.api(), published.repo
-    paths = [f for f in api.list_repo_files(repo) if f != ".gitattributes"]
-    whole = {path: house.hub_server.hub().read_small(repo, "main", path) for path in paths}
-    for path, data in whole.items():
-        made = _commit(house, repo, path, flipped(data))
-        before = len(house.hub_server.requests())
-        assert wrong(house, f"hub:{repo}@{made}") == [path]
-        asked = [p for _, p, _ in house.hub_server.requests()[before:]]
-        assert not [p for p in asked if p.endswith(".safetensors")]
-        _commit(house, repo, path, data)
-    assert house.verify(f"hub:{repo}").good
+        assert found.files > 15
 
 
 def _commit(house: House, repo: str, path: str, data: bytes) -> str:
     change = [CommitOperationAdd(path, data)]
     return str(house.hub_server.api().create_commit(repo, change, commit_message="x").oid)
-
-
-@pytest.mark.parametrize("deep", [False, True])
-def test_every_changed_object_is_named(house: House, published: Published, *, deep: bool) -> None:
-    """The same in S3, of everything that is archived, the manifest among it."""
-    store, client = house.s3_server.store(), house.s3_server.client()
-    at = Address.parse(published.archive.uri)
-    paths = [path for path, _ in store.list(published.archive.uri)]
-    assert {MANIFEST, f"checkpoint/{SIGNATURE}", f"checkpoint/{SHARD}"} <= set(paths)
-    for path in paths:
-        key = f"{at.key}/{path}"
-        whole = store.read(f"{published.archive.uri}/{path}")
-        for data in (flipped(whole) if whole else b"x", whole):
-            client.put_object(Bucket=at.bucket, Key=key, Body=data, ChecksumAlgorithm="CRC64NVME")
-            named = [] if data == whole else [path]
-            assert wrong(house, published.archive.uri, deep=deep) == named
 
 
 @pytest.mark.parametrize("at", range(0, 2000, 53))
@@ -119,7 +66,7 @@ def archived(house: House, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A restored archive."""
     from tests.finished_stages import finish_stages, randomly
 
-    release = finish_stages(house.home, randomly("acme/published"))
+    release = finish_stages(house.home, randomly("acme/published"), files=WHOLE)
     folder = tmp_path_factory.mktemp("archived") / "back"
     restore(house.publish(release)[1].uri, folder, house.s3_server.store(), SILENT)
     return folder
@@ -130,7 +77,7 @@ def test_a_deep_look_does_not_trust_checksums(house: House, published: Published
     store, uri = house.s3_server.store(), published.archive.uri
     at, client = Address.parse(uri), house.s3_server.client()
     shard = f"checkpoint/{SHARD}"
-    body = flipped(store.read(f"{uri}/{shard}"))
+    body = flipped(shard, store.read(f"{uri}/{shard}"))
     put = {"Bucket": at.bucket, "ChecksumAlgorithm": "CRC64NVME"}
     client.put_object(Key=f"{at.key}/{shard}", Body=body, **put)  # type: ignore[arg-type]
     there = store.head(f"{uri}/{shard}")
@@ -194,7 +141,7 @@ def test_without_a_key_damage_is_found_all_the_same(
     folder = download(house, published, tmp_path / "there")
     found = house.verify(str(folder), signed=False)
     assert (found.good, found.key) == (True, "")
-    (folder / SHARD).write_bytes(flipped((folder / SHARD).read_bytes()))
+    (folder / SHARD).write_bytes(flipped(SHARD, (folder / SHARD).read_bytes()))
     assert wrong(house, str(folder), signed=False) == [SHARD]
     (folder / SUMS).write_text("nonsense\n")
     assert SUMS in wrong(house, str(folder), signed=False)
