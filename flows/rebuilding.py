@@ -17,7 +17,6 @@ from tasks.rebuild.claim import Claim, read_claim, read_recipe
 from tasks.rebuild.compare import Compared, compare_files
 from tasks.rebuild.place import take
 from tasks.sign.signer import Verifier
-from tasks.verify.opened import opened
 from tasks.verify.verify import Verify
 
 
@@ -80,14 +79,13 @@ def rebuild(
 
 
 def _claimed(address: str, verify: Verify, verifier: Verifier) -> tuple[Claim, Recipe]:
-    found = verify(address)
-    if not found.good:
+    found, release = verify.examine(address)
+    if release is None or not found.good:
         raise IntegrityError(
             f"{address} is not what was published",
             expected="every file as its signature says",
             found="; ".join(map(str, found.problems)),
             remedy="take the release from elsewhere; nothing was rebuilt",
         )
-    place = opened(verify, address)
-    claim = read_claim(verifier.statement(place.read(PROVENANCE), PROVENANCE))
-    return claim, read_recipe(place.read(RECIPE), claim)
+    claim = read_claim(verifier.statement(release.read(PROVENANCE), PROVENANCE))
+    return claim, read_recipe(release.read(RECIPE), claim)

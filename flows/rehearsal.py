@@ -81,7 +81,7 @@ def rehearse(
 
 
 def _verified(folder: Path, archived: str, check: Verify) -> None:
-    found = check.in_folder(folder)
+    found = check(str(folder))
     if not found.good:
         raise IntegrityError(
             f"{archived} was restored and is not what was signed",

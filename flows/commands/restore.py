@@ -32,7 +32,7 @@ def restore(
     hub, store = Hub.from_settings(settings), Store.from_settings(settings)
     verifier = verifier_of(settings, key, unsigned=unsigned)
     stage.restore(uri, folder, store, reporter)
-    found = Verify(verifier, hub, store, reporter).in_folder(folder)
+    found = Verify(verifier, hub, store, reporter)(str(folder))
     if not found.good:
         raise IntegrityError(
             f"{folder} was restored and is not what was signed",

@@ -64,7 +64,8 @@ def verifier_of(settings: Settings, key: Path | None, *, unsigned: bool) -> "Ver
         raise InputError(
             "there is no public key to verify with",
             expected="--key FILE, or ROUNDHOUSE_VERIFY_KEY",
-            remedy="ask who published the release for it; --unsigned compares digests alone",
+            remedy="ask who published the release for it; "
+            "`roundhouse verify --unsigned` compares digests alone",
         )
     return verifier
 

@@ -39,17 +39,22 @@ def samples(folder: Path, model: Path, chosen: Recipe) -> Path:
     """
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    calibrate(folder / "set", model, _sources, chosen, scratch, Silent())
+    calibrate(folder / "set", model, sources, chosen, scratch, Silent())
     return folder / "set" / SAMPLES
 
 
-def _sources() -> dict[str, list[Row]]:
+def sources() -> dict[str, list[Row]]:
+    """Rows of each source that the recipe names, by its place there."""
     judging = recipe().validation.sources
     return {
         SOURCE: _rows("calibration.jsonl"),
         IMAGES: _pictured("calibration_images.jsonl", "images"),
         **{
-            place: _pictured(source.files.replace("*", ""), "images_heldout")
+            place: [
+                row
+                for path in sorted(ASSETS.glob(source.files))
+                for row in _pictured(path.name, "images_heldout")
+            ]
             for place, source in judging.items()
         },
     }

@@ -1,41 +1,26 @@
 """The demo's data sets."""
 
 import json
-from typing import Any
 
-import pytest
-
-from infra.local.base_model import datasets, layout
+from infra.local.base_model import datasets
 from tasks.calibrate.provenance import refuse_overlap
-from tasks.core.recipe import load_recipe
-
-JUDGED = {
-    place: source.files.replace("*", "")
-    for place, source in load_recipe("demo", {}).validation.sources.items()
-}
+from tasks.calibrate.samples import IMAGES, SOURCE
+from tests.bench import demo
 
 
-def _rows(name: str, pictures: str = "") -> list[dict[str, Any]]:
-    """Rows as the calibrate stage sees them, pictures by their path."""
-    rows = [json.loads(line) for line in (layout.ASSETS / name).read_text().splitlines()]
-    for row in rows:
-        for picture in row.pop("images", ()):
-            row["image"] = str(layout.ASSETS / pictures / picture)
-    return rows
-
-
-@pytest.mark.parametrize("place", [*JUDGED, "validation.heldout chats"])
-def test_no_row_that_calibrates_is_judged_on(place: str) -> None:
+def test_no_row_that_calibrates_is_judged_on() -> None:
     """Any seed may draw any row: none overlaps what the gate compares on."""
+    sources = demo.sources()
     calibrating = {
-        ("calibration.source", number): row for number, row in enumerate(_rows("calibration.jsonl"))
-    } | {
-        ("calibration.images", number): row
-        for number, row in enumerate(_rows("calibration_images.jsonl", "images"))
+        (place, number): row
+        for place in (SOURCE, IMAGES)
+        for number, row in enumerate(sources.pop(place))
     }
-    assert len(calibrating) == 412
-    held = _rows(JUDGED.get(place, "heldout_chats.jsonl"), "images_heldout")
-    refuse_overlap(calibrating, held, place)
+    sizes = {place: len(rows) for place, rows in sources.items()}
+    assert (len(calibrating), sizes.pop("validation.heldout")) == (412, 260)
+    assert set(sizes.values()) == {32}
+    for place, rows in sources.items():
+        refuse_overlap(calibrating, rows, place)
 
 
 def test_small_talk_alone_is_asked_otherwise() -> None:
