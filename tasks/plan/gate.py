@@ -12,7 +12,6 @@ import math
 from tasks.core.recipe_validation import Validation
 from tasks.plan.speed import Speed
 
-SERVER_START = 120.0
 CANARIES = 60.0
 LOADING = 60.0
 """Seconds for the second engine's child to start, and for the control's."""
@@ -36,7 +35,7 @@ def gate_seconds(
         return 0.0
     floor, control = (arm in validation.arms for arm in ("floor", "control"))
     bases, releases = 1 + floor, 2 + control
-    starts = (bases + releases) * SERVER_START + (bases * base + releases * release) / DISK
+    starts = (bases + releases) * speed.server_start + (bases * base + releases * release) / DISK
     tokens = validation.budget * validation.tokens
     compared = (2 + floor + control) * 2 * parameters * tokens / speed.rate
     making = control * (LOADING + (base + release) / DISK)
