@@ -8,7 +8,6 @@ where there is no card.
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -48,7 +47,7 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    result: dict[str, Any] = {"machine": machine() | {"commit": commit()}, "runs": []}
+    result: dict[str, Any] = {"machine": machine(), "runs": []}
     write = partial(_write, chosen.folder, result)
     device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if chosen.cap:
@@ -221,14 +220,6 @@ def _compiling(timed: list[dict[str, Any]]) -> float:
         again = [row["seconds"] for row in runs[1:] if row["run"] == runs[0]["run"]]
         total += runs[0]["seconds"] - min(again) if again else 0.0
     return total
-
-
-def commit() -> str:
-    """The short id of the commit that is measured; empty outside a repository."""
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip()
 
 
 def _say(text: str) -> None:

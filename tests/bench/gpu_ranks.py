@@ -19,7 +19,7 @@ import torch
 
 from tasks.kernels.select import make_ready
 from tasks.quantize.fused.ranks import Ranks, together
-from tests.bench.gpu import SECONDS, Measuring, commit, recipe, run_blocks
+from tests.bench.gpu import SECONDS, Measuring, recipe, run_blocks
 from tests.bench.gpu_base import FULL, GEMMA_4_31B, SLIDING, TINY, build
 from tests.bench.machine import machine
 
@@ -54,7 +54,7 @@ def main() -> None:
 
 def _measure(chosen: argparse.Namespace) -> None:
     cards = torch.cuda.device_count() or max(chosen.sizes)
-    result: dict[str, Any] = {"machine": machine() | {"commit": commit()}, "runs": []}
+    result: dict[str, Any] = {"machine": machine(), "runs": []}
     result["recipe"] = recipe(tiny=chosen.tiny)
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(scratch) / "base"
