@@ -84,7 +84,7 @@ status: flow ## say what of the embedded stack runs
 # --- checking ---
 
 .PHONY: test check docs format bench cluster faults browser lock
-test: env browser ## run all tests
+test: env browser $(TOOLS) ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: flow $(TOOLS) ## lint, types, import contracts, configuration files
@@ -95,7 +95,8 @@ check: flow $(TOOLS) ## lint, types, import contracts, configuration files
 	@$(BIN)/yamllint --strict prefect.yaml tasks/core/recipes infra
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec infra/compose.yaml
 	@.venv/tools/bin/hadolint infra/docker/Dockerfile
-	@for file in infra/terraform/*.tf; do .venv/tools/bin/hcl2tojson $$file > /dev/null; done
+	@.venv/tools/bin/python -m infra.checks.charts
+	@.venv/tools/bin/python -m infra.checks.terraform
 	@$(BIN)/shellcheck .ci/run
 	@$(BIN)/python -m infra.reference --check
 

@@ -1,6 +1,7 @@
 # The bucket of a Roundhouse on AWS, the role of its runs, and the work pools.
 #
-# Not run here: parsed only. The state holds no secrets; the API's password is ephemeral.
+# Never applied yet: `make check` validates it and plans it with mocked providers. The state holds no
+# secrets; the API's password is ephemeral.
 
 terraform {
   required_version = ">= 1.10"
@@ -11,7 +12,7 @@ terraform {
     }
     prefect = {
       source  = "prefecthq/prefect"
-      version = "~> 2.0"
+      version = "~> 3.0"
     }
   }
 }
