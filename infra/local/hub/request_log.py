@@ -22,17 +22,25 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.monotonic(), 0
+        began, status, noted = time.monotonic(), 0, False
 
-        async def noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting_status)
-        finally:
+        def note() -> None:
+            nonlocal noted
             took = round((time.monotonic() - began) * 1000, 1)
             row = {"time": timestamp(now()), "method": scope["method"], "path": scope["path"]}
             self._file.write(json.dumps({**row, "status": status, "ms": took}) + "\n")
+            noted = True
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                note()  # whoever has the whole answer finds its line
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            if not noted:
+                note()
