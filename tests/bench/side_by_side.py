@@ -104,7 +104,7 @@ class SideBySide(FusedSignRound):
 
         row: dict[str, Any] = {
             "block": context.block_name,
-            "attention": getattr(block.self_attn, "layer_type", ""),
+            "attention": getattr(block.self_attn, "layer_type", "full_attention"),
             "seed": self.config.seed,
             "products": products(block, self.calibration_context, self.amp_dtype),
         }
