@@ -1,4 +1,4 @@
-"""What is done to an honest checkpoint so that the gate has something to catch, by name."""
+"""The kinds of candidates: two honest ones, and what is done to the first to make the others."""
 
 import random
 from collections.abc import Callable
@@ -108,7 +108,8 @@ def _replace(name: str, old: str, new: str) -> Sabotage:
 
 
 TEMPLATE = "chat_template.jinja"
-KINDS: dict[str, Sabotage] = {
+HONEST, TUNED = "honest, rounded to nearest", "honest, tuned"
+SABOTAGES: dict[str, Sabotage] = {
     "one layer's scales swapped": swap_scales,
     "activation scales off by 4": scale_activations,
     "one bit less": one_bit_less,
@@ -124,3 +125,6 @@ KINDS: dict[str, Sabotage] = {
     "tool-call format broken": _replace(TEMPLATE, "tool_call", "toolcall"),
     "a tokenizer file changed": _replace("tokenizer.json", '"version"', '"versions"'),
 }
+KINDS = [HONEST, TUNED, *SABOTAGES]
+SHORT = {"honest": HONEST, "tuned": TUNED} | {name: name for name in SABOTAGES}
+"""What the command line calls them."""
