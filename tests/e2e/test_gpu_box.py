@@ -37,7 +37,7 @@ class Box:
         self.running: list[subprocess.Popen[bytes]] = []
         self.exported = ""
         self.env = {k: v for k, v in house.env.items() if not k.startswith("PREFECT_")} | {
-            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_HOME": str(folder / "server"),
             "PREFECT_SERVER_API_PORT": str(self.port),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "ROUNDHOUSE_HOME": str(folder / "home"),
