@@ -71,6 +71,8 @@ def seeds_table(kept: Rows) -> str:
 def served_table(kept: Rows) -> str:
     """Verdicts of the whole gate as Markdown, under the machines, the engine and the kernel."""
     rows = {kind: it["vllm"] for kind, it in kept.items() if "vllm" in it}
+    if not rows:
+        return "Not run yet.\n"
     lines = [
         f"| {kind} | {it['verdict']} | {_reasons(it)} | {_canaries(it)} | {it['seconds']:.0f} "
         f"| {_when(it)} |"
