@@ -1,8 +1,5 @@
 """The light stages of a release, each on the machine that is named; nothing shared but S3."""
 
-import sys
-from pathlib import Path
-
 from tasks.calibrate import samples
 from tasks.clients.hub import Hub
 from tasks.clients.s3 import Store
@@ -108,21 +105,3 @@ class Host:
             reporter=self._reporter,
             shared=self._shared,
         )
-
-
-def main(folder: Path) -> None:
-    """Quantize what `plan.json`, `download.json`, `calibrate.json` and `recipe.json` say."""
-
-    def read(name: str) -> bytes:
-        return (folder / f"{name}.json").read_bytes()
-
-    Host(Settings()).quantize(
-        PlanRecord.model_validate_json(read("plan")),
-        DownloadRecord.model_validate_json(read("download")),
-        CalibrateRecord.model_validate_json(read("calibrate")),
-        Recipe.model_validate_json(read("recipe")),
-    )
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

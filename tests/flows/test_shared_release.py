@@ -1,26 +1,19 @@
 """A release whose stages run on machines that have nothing in common but an S3 prefix."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from pydantic import BaseModel
 
-from tasks.clients.shared_store import SharedStore
 from tasks.core.recipe import Recipe, load_recipe
 from tasks.core.settings import Settings
-from tests.clients.machines import Told, variables
+from tests.clients.machines import Told
 from tests.conftest import HubServer, S3Server
 from tests.flows.shared_chain import Host
 
 pytestmark = pytest.mark.heavy
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = "river stone lamp window garden letter winter copper market engine".split()  # noqa: SIM905
 LAYERS, DATA = 4, "acme/shared-data"
 
@@ -48,7 +41,7 @@ def _prose(seed: int) -> str:
     return " ".join(f"{WORDS[(seed * 7 + n * n) % 10]} {seed * 31 + n}" for n in range(90))
 
 
-def _recipe(iters: int) -> Recipe:
+def _recipe() -> Recipe:
     changes: dict[str, Any] = {
         "calibration.source": {"repo": DATA, "files": "calibration.jsonl"},
         "calibration.images": None,
@@ -59,7 +52,7 @@ def _recipe(iters: int) -> Recipe:
         "validation.tasks": [],
         "validation.texts": 8,
         "tuning.batch_size": 4,
-        "tuning.iters": iters,
+        "tuning.iters": 0,
     }
     return load_recipe("demo", changes)
 
@@ -88,22 +81,6 @@ class Cluster:
         """One machine."""
         return Host(self.settings(name), Told())
 
-    def environment(self, name: str) -> dict[str, str]:
-        """Of a process on one machine."""
-        return variables(
-            self._s3,
-            ROUNDHOUSE_HOME=str(self._folder / name),
-            ROUNDHOUSE_WORKSPACE=self.uri,
-            HF_ENDPOINT=self._hub.url,
-            HF_TOKEN=self._hub.token(),
-        )
-
-    def carried(self) -> list[str]:
-        """Names of what killed attempts left."""
-        store = SharedStore.from_settings(self.settings("looking"))
-        paths = [entry.path for entry in store.entries(f"{self.uri}/releases")]
-        return [path.rpartition("/")[2] for path in paths if ".scratch/" in path]
-
 
 @pytest.fixture
 def cluster(tmp_path: Path, hub_server: HubServer, s3_server: S3Server) -> Cluster:
@@ -116,7 +93,7 @@ def test_stages_on_alternating_machines(cluster: Cluster, base: str) -> None:
     A third machine, which made nothing, is given every stage without making or bringing anything.
     """
     one, two, three = (cluster.host(name) for name in ("one", "two", "three"))
-    recipe = _recipe(iters=0)
+    recipe = _recipe()
     planned = one.plan(base, recipe)
     downloaded = two.download(planned)
     calibrated = one.calibrate(planned, downloaded, recipe)
@@ -132,41 +109,3 @@ def test_stages_on_alternating_machines(cluster: Cluster, base: str) -> None:
     assert three.quantize(planned, downloaded, calibrated, recipe).digest == quantized.digest
     assert three.convert(planned, downloaded, quantized, recipe).digest == converted.digest
     assert not list(three.home.rglob("*.safetensors"))
-
-
-def test_a_killed_tuning_goes_on_elsewhere_to_the_same_bytes(
-    cluster: Cluster, base: str, tmp_path: Path
-) -> None:
-    """One machine dies while it tunes; another takes up its blocks, and makes the same files."""
-    one, two = cluster.host("one"), cluster.host("two")
-    recipe = _recipe(iters=24)
-    planned = one.plan(base, recipe)
-    downloaded = one.download(planned)
-    calibrated = one.calibrate(planned, downloaded, recipe)
-    _write(tmp_path, plan=planned, download=downloaded, calibrate=calibrated, recipe=recipe)
-    _killed_with_the_first_block(cluster, "one", tmp_path)
-    carried = set(cluster.carried())
-    assert carried
-    quantized = two.quantize(planned, downloaded, calibrated, recipe)
-    log = next(two.home.glob("releases/*/scratch/quantize/worker.log")).read_text()
-    assert log.count("is taken from an earlier run") == len(carried) < LAYERS
-    assert not cluster.carried()
-    alone = Host(cluster.settings("alone").model_copy(update={"workspace": ""}))
-    undisturbed = alone.quantize(planned, downloaded, calibrated, recipe)
-    assert quantized.files == undisturbed.files
-
-
-def _write(folder: Path, **values: BaseModel) -> None:
-    for name, value in values.items():
-        (folder / f"{name}.json").write_text(value.model_dump_json())
-
-
-def _killed_with_the_first_block(cluster: Cluster, name: str, folder: Path) -> None:
-    """Quantize on a machine, in a process of its own that is killed when a block is in S3."""
-    command = [sys.executable, "-m", "tests.flows.shared_chain", str(folder)]
-    with subprocess.Popen(command, env=cluster.environment(name), cwd=ROOT) as child:
-        while not cluster.carried():
-            assert child.poll() is None
-            time.sleep(0.1)
-        child.send_signal(signal.SIGKILL)
-    assert child.returncode == -signal.SIGKILL
