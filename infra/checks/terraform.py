@@ -30,6 +30,8 @@ def check(folder: Path) -> list[str]:
     """What Terraform says of each command that failed, none if all is right."""
     with TemporaryDirectory() as scratch, stand_ins() as attached:
         Path(scratch, "none.tfrc").touch()
+        for name in [name for name in os.environ if name.startswith("TF_")]:
+            del os.environ[name]  # variables and switches of the user's own plans
         os.environ |= {
             "CHECKPOINT_DISABLE": "1",  # it would ask for newer versions
             "TF_CLI_CONFIG_FILE": str(Path(scratch, "none.tfrc")),  # not the user's own

@@ -30,7 +30,10 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """The commit of the working tree; `MEASURED_COMMIT` names it for a copy without its history."""
+    """The commit of the working tree; `MEASURED_COMMIT` names it for a copy whose history is older.
+
+    Git cannot tell such a copy from a tree that was edited: the variable is for one command alone.
+    """
     if named := os.environ.get("MEASURED_COMMIT"):
         return named
     command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]

@@ -18,6 +18,7 @@ from tasks.core.manifest import Frozen
 from tasks.core.recipe import Recipe, load_recipe
 from tasks.quantize.launch import build
 from tests.bench import demo
+from tests.bench.machine import machine
 from tests.bench.scores import Scores, documents, load, put_in, score
 
 TEXTS_ALONE = {"calibration.image_samples": 0}
@@ -104,7 +105,12 @@ class Trial:
 
     @property
     def _asked(self) -> dict[str, Any]:
-        return {"base": self.base.name, "changes": self.changes, "documents": self.count}
+        return {
+            "base": self.base.name,
+            "changes": self.changes,
+            "documents": self.count,
+            "commit": machine()["commit"],
+        }
 
     @cached_property
     def _samples(self) -> Path:

@@ -80,7 +80,7 @@ class Box:
 
     def answers(self) -> bool:
         """Whether the server is healthy, which it tells anybody."""
-        with contextlib.suppress(requests.ConnectionError):
+        with contextlib.suppress(requests.ConnectionError, requests.Timeout):
             return requests.get(self.url("health"), timeout=5).ok
         return False
 

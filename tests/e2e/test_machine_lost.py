@@ -44,7 +44,8 @@ def test_another_machine_goes_on_where_one_was_lost(house: House, tmp_path: Path
         with machine(house, one, WORKSPACE):
             wait_for("blocks in S3", lambda: len(_sent(settings)) >= KEPT, BEGIN_SECONDS)
         sent = _sent(settings)
-        assert sent == {b.stem for b in one.glob("releases/*/scratch/quantize/tuned/*.safetensors")}
+        assert len(sent) >= KEPT
+        assert sent <= {b.stem for b in one.glob("releases/*/scratch/quantize/tuned/*.safetensors")}
         shutil.rmtree(one)
         with machine(house, two, WORKSPACE):
             alone = settings.model_copy(update={"home": tmp_path / "alone", "workspace": ""})

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tasks.core.schemes import TensorSpec
 from tasks.plan.base import Base, refusals
 from tasks.plan.draft import Draft
 from tasks.plan.estimate import block_seconds, estimate_from
+from tasks.plan.gate import gate_seconds
 from tasks.plan.speed import SHEETS, speed_of
 from tasks.plan.table import estimate_rows
 
@@ -174,6 +176,16 @@ def test_the_gate_counts_every_model_it_serves() -> None:
     task = {"name": "items", "source": {"files": "items.jsonl"}, "items": 80, "max_tokens": 100}
     answers = 10 * 100 * (planned().base + planned().release) / speed.bandwidth
     assert gate(second_engine=0, tasks=[task]) - whole == pytest.approx(answers, abs=1)
+
+
+def test_a_server_starts_sooner_where_nothing_is_compiled() -> None:
+    """Five starts are counted, each as long as the kind of machine takes."""
+    assert speed_of(TWO_CORES).server_start < speed_of(H100).server_start
+    speed, validation = speed_of(H100), REFERENCE.validation
+    assert set(validation.arms) == {"floor", "control"}
+    slower = replace(speed, server_start=speed.server_start + 10)
+    took = [gate_seconds(62, 20, 31, validation, each) for each in (speed, slower)]
+    assert took[1] - took[0] == pytest.approx(5 * 10)
 
 
 def test_the_reference_gate_is_told_beforehand() -> None:

@@ -5,7 +5,15 @@ from pathlib import Path
 from tests.bench.sabotage.candidates import Candidates
 from tests.bench.sabotage.kinds import KINDS
 from tests.bench.sabotage.served import Canaries, Judged, row
-from tests.bench.sabotage.table import PAGE, counted, kept_rows, seeds_table, served_table
+from tests.bench.sabotage.table import (
+    PAGE,
+    PLACE,
+    SERVED_PLACE,
+    counted,
+    kept_rows,
+    seeds_table,
+    served_table,
+)
 from tests.bench.sabotage.through_vllm import ThroughVllm
 
 MACHINE = {"device": "a processor", "threads": "2", "commit": "0123", "date": "2026-01-31"}
@@ -24,9 +32,8 @@ def test_the_page_shows_what_is_kept() -> None:
     """Both tables of the docs are those that the kept measurements make, of known kinds alone."""
     kept, page = kept_rows(), PAGE.read_text()
     assert set(kept) <= set(KINDS)
-    assert seeds_table(kept) in page
-    if any("vllm" in facts for facts in kept.values()):
-        assert served_table(kept) in page
+    assert f"<!-- {PLACE} -->\n{seeds_table(kept)}<!-- /" in page
+    assert f"<!-- {SERVED_PLACE} -->\n{served_table(kept)}<!-- /" in page
 
 
 def test_verdicts_that_decide_nothing_count_for_neither_side() -> None:

@@ -36,7 +36,7 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
             elif message["type"] == "http.response.body" and not message.get("more_body"):
-                note()  # whoever has the whole answer finds its line
+                note()  # before its last message: whoever has an answer of one piece finds its line
             await send(message)
 
         try:

@@ -15,6 +15,7 @@ from tasks.core.progress import Silent
 from tasks.core.schemes import E2M1_MAX, E4M3_MAX
 from tasks.core.workspace import Workspace
 from tasks.validate.packed import packed_modules
+from tests.bench.machine import machine
 from tests.bench.sabotage.engine import Engine
 from tests.bench.sabotage.kinds import SABOTAGES, TUNED, change
 from tests.bench.sabotage.texts import calibration
@@ -75,8 +76,9 @@ class Candidates:
 
     def _tuned(self, seed: int) -> Path:
         def make(partial: Path) -> dict[str, object]:
-            partial.rmdir()
+            shutil.rmtree(partial)
             tuned(partial, self.base, seed)
             return {}
 
-        return self._kept.run(f"seed-{seed}", StageRecord, {}, make).path
+        inputs = {"commit": machine()["commit"]}
+        return self._kept.run(f"seed-{seed}", StageRecord, inputs, make).path
