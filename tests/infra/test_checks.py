@@ -119,7 +119,7 @@ def test_terraform_finds_what_is_wrong(
 
 
 def test_terraform_leaves_nothing_behind(terraform: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is right passes, whatever a person exports for own plans; nothing is written beside it."""
+    """What is right passes, whatever a person exports; nothing is written beside it."""
     monkeypatch.setenv("TF_VAR_eks_cluster", "theirs")
     monkeypatch.setenv("TF_CLI_ARGS", "-no-such-switch")
     before = sorted(terraform.rglob("*"))
