@@ -10,7 +10,7 @@ import torch
 
 
 def machine() -> dict[str, str]:
-    """Device, threads, version of torch, date, and commit; `+` where files differ from it."""
+    """Device, threads, version of torch, date, and commit; `+` where files but docs differ from it."""
     cuda = torch.cuda.is_available()
     return {
         "device": torch.cuda.get_device_name() if cuda else _processor(),
@@ -36,6 +36,11 @@ def _commit() -> str:
     """
     if named := os.environ.get("MEASURED_COMMIT"):
         return named
-    command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "none"
+    described = _git("describe", "--always", "--abbrev=12", "--exclude=*").stdout.strip()
+    # tables that runs put into the docs do not make what is measured another tree
+    edited = _git("diff", "--quiet", "HEAD", "--", ":/", ":(top,exclude)docs").returncode
+    return f"{described}{'+' if edited else ''}" if described else "none"
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
