@@ -10,7 +10,7 @@ import torch
 
 
 def machine() -> dict[str, str]:
-    """Device, threads, version of torch, date, and commit; `+` where files but docs differ from it."""
+    """Device, threads, version of torch, date, commit; `+` where files but docs differ from it."""
     cuda = torch.cuda.is_available()
     return {
         "device": torch.cuda.get_device_name() if cuda else _processor(),
