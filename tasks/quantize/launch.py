@@ -20,6 +20,7 @@ from tasks.core.workspace import Workspace
 from tasks.core.workspace_shared import Shared
 from tasks.quantize.job import Job, Result
 from tasks.quantize.layers import decoder_blocks, kept_modules
+from tasks.quantize.memory import HUGE_PAGES
 from tasks.quantize.telemetry import Telemetry
 
 STAGE = "quantize"
@@ -154,8 +155,8 @@ def environment(scratch: Path) -> dict[str, str]:
     """
     inherited = child_environment(**SILENT)
     kept = {name: value for name, value in inherited.items() if not name.startswith("AR_")}
-    threads = str(len(os.sched_getaffinity(0)))
-    return {"OMP_NUM_THREADS": threads} | kept | {"AR_WORK_SPACE": str(scratch / "autoround")}
+    threads = {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
+    return threads | HUGE_PAGES | kept | {"AR_WORK_SPACE": str(scratch / "autoround")}
 
 
 def _check_losses(telemetry: Telemetry, recipe: Recipe) -> None:

@@ -22,7 +22,7 @@ import torch
 from tasks.kernels.select import make_ready
 from tests.bench.gpu_base import FULL, GEMMA_4_31B, SLIDING, TINY, build, layers
 from tests.bench.gpu_split import PARTS, limit, rates, tiles
-from tests.bench.machine import machine
+from tests.bench.machine import as_the_worker, machine
 
 KINDS = (SLIDING, FULL, SLIDING, FULL)
 FIRST = ["fp8", "bare", "bf16"]
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--runs", help="of each block, as in `bf16,bare;bf16`; all without")
     parser.add_argument("--cap", type=float, help="GB that torch may take of the card; all without")
     chosen = parser.parse_args()
+    as_the_worker()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     result: dict[str, Any] = {"machine": machine(), "runs": []}

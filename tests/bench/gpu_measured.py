@@ -128,7 +128,11 @@ class Measured(FusedSignRound):
     ) -> dict[str, Any]:
         losses = Losses()
         _fresh(device)
-        sent = Sent(device, present())
+        ranks = present()
+        if ranks is not None:
+            ranks.agree_on(truth=True)  # all begin together: copies of blocks take unequally long
+            _wait(device)
+        sent = Sent(device, ranks)
         start = time.perf_counter()
         tune(work)
         _wait(device)

@@ -21,7 +21,7 @@ from tasks.kernels.select import make_ready
 from tasks.quantize.fused.ranks import Ranks, together
 from tests.bench.gpu import SECONDS, Measuring, recipe, run_blocks
 from tests.bench.gpu_base import FULL, GEMMA_4_31B, SLIDING, TINY, build
-from tests.bench.machine import machine
+from tests.bench.machine import as_the_worker, machine
 
 SIZES = (1, 2, 4, 8)
 PLAN = "fp8,fp8,bf16,bf16,profile fp8;fp8,fp8,bf16,bf16,profile fp8"
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--size", type=int)
     parser.add_argument("--base", type=Path)
     chosen = parser.parse_args()
+    as_the_worker()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     if chosen.rank is None:
         _measure(chosen)

@@ -3,10 +3,19 @@
 import os
 import platform
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import torch
+
+from tasks.quantize.memory import HUGE_PAGES
+
+
+def as_the_worker() -> None:
+    """Begin again with the worker's host memory, unless the environment has it."""
+    if not HUGE_PAGES.keys() <= os.environ.keys():
+        os.execve(sys.executable, sys.orig_argv, os.environ | HUGE_PAGES)  # noqa: S606 - ourselves
 
 
 def machine() -> dict[str, str]:

@@ -14,8 +14,8 @@ from auto_round.utils.device_manager import device_manager
 
 from tasks.kernels.select import select, wait_ready
 from tasks.kernels.state import Quanta
-from tasks.quantize.fused import found, wrap
 from tasks.quantize.fused.coverage import uncovered
+from tasks.quantize.fused.finish import finish
 from tasks.quantize.fused.problem import Problem
 from tasks.quantize.fused.ranks import present
 from tasks.quantize.fused.sampler import block_seed
@@ -104,7 +104,7 @@ class FusedSignRound(SignRoundQuantizer):  # type: ignore[misc]
         ranks = present()
         asked = Asked(self.kernels, quanta, batch, seed, self._store(batch, len(posed)), ranks)
         done = settle(block_ctx.block_name, block, chosen, posed, asked)
-        wrap.finish(block, found.Late(done.layers, chosen, quanta), device)
+        finish(block, chosen, done.layers, quanta, ranks)
         _log(done.tuned, chosen, others)
 
     def _store(self, batch: int, samples: int) -> Store | None:

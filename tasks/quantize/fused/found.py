@@ -8,7 +8,7 @@ with q the value of a code and x = w / r + v as in `tasks.kernels.reference`,
 puts x on q but for float32's rounding, far from any tie, and every restart makes the same weight.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -77,18 +77,28 @@ class Late(Mapping[str, dict[str, torch.Tensor]]):
         found: by the layer's name.
         layers: AutoRound's, whose weights are still as they were when theirs is asked for.
         quanta: sizes of the steps.
+        own: the rows of a layer, of a tensor [out, ...], that this process rounds.
     """
 
     def __init__(
-        self, found: Mapping[str, Found], layers: Mapping[str, Any], quanta: Quanta
+        self,
+        found: Mapping[str, Found],
+        layers: Mapping[str, Any],
+        quanta: Quanta,
+        own: Callable[[torch.Tensor], torch.Tensor],
     ) -> None:
-        self._found, self._layers, self._quanta = found, layers, quanta
+        self._found, self._layers, self._quanta, self._own = found, layers, quanta, own
 
     def __getitem__(self, name: str) -> dict[str, torch.Tensor]:
-        """As of `parameters`."""
-        layer = self._layers[name]
-        state = LayerState(layer.weight, layer.weight_global_scale, self._quanta)
-        return parameters(self._found[name], state)
+        """As of `parameters`, for the rows that are this process's own."""
+        layer, whole = self._layers[name], self._found[name]
+        drops = self._own(whole.drops.view(len(layer.weight), -1)).reshape(-1)
+        state = LayerState(self._own(layer.weight), layer.weight_global_scale, self._quanta)
+        return parameters(Found(self._own(whole.codes), drops), state)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a layer; a mapping's own way makes its parameters to tell."""
+        return name in self._found
 
     def __iter__(self) -> Iterator[str]:
         """Names of the layers."""

@@ -5,15 +5,12 @@ from typing import Any
 from weakref import ref
 
 import torch
-from torch.nn import Module
+from torch.nn import Module, functional
 
 from tasks.kernels.linear import Pace, TunedLinear
 from tasks.kernels.state import LayerState
 from tasks.quantize.fused.ranks import Ranks
 from tasks.quantize.fused.shard import OUT, Cut
-
-TURNS = 2
-"""Parts of the tokens: while one is summed the next is multiplied; more make products too small."""
 
 
 class Entrance:
@@ -73,8 +70,8 @@ class Rows(Module):
 class Columns(Module):
     """A layer of which this rank reads some inputs.
 
-    The ranks sum a part of the tokens while the next part is multiplied. The gradient to each
-    rank's product is that to the sum.
+    The gradient to each rank's product is that to the sum. (To sum a part of the tokens while the
+    next is multiplied gains nothing: the product holds every SM until it ends.)
 
     Args:
         layer: this rank's columns, without bias.
@@ -135,7 +132,8 @@ class _Enter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        summed = gradient.contiguous().clone()
+        # Made by the backward pass of what the entrance feeds, and read by nobody else.
+        summed = gradient.contiguous()
         end = ctx.ranks.begin_sum(summed)
         ctx.pace.catch_up()
         end()
@@ -143,12 +141,4 @@ class _Enter(torch.autograd.Function):
 
 
 def _summed(ranks: Ranks, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    rows = x.reshape(-1, x.shape[-1])
-    made = torch.empty(len(rows), len(weight), dtype=x.dtype, device=x.device)
-    ends = []
-    for part, room in zip(rows.chunk(TURNS), made.chunk(TURNS), strict=True):
-        torch.mm(part, weight.t(), out=room)
-        ends.append(ranks.begin_sum(room))
-    for end in ends:
-        end()
-    return made.view(*x.shape[:-1], len(weight))
+    return ranks.sum(functional.linear(x, weight))

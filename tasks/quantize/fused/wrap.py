@@ -1,4 +1,4 @@
-"""Tuned layers take the places of a block's layers, and AutoRound's wrappers take them back."""
+"""Tuned layers take the places of a block's layers while it is tuned."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from auto_round.utils import set_module
-from auto_round.wrapper import unwrapper_block, wrapper_block
 
 from tasks.kernels.linear import Pace, TunedLinear
 from tasks.kernels.state import LayerState, Quanta, input_divisor
@@ -69,25 +68,3 @@ def tuned(
     finally:
         for name, layer in layers.items():
             set_module(block, name, layer)
-
-
-@torch.no_grad()
-def finish(
-    block: torch.nn.Module, found: Mapping[str, dict[str, torch.Tensor]], device: torch.device
-) -> None:
-    """Let AutoRound's wrappers turn what was found into weights, scales and activation layers.
-
-    Args:
-        block: with its own layers.
-        found: `value`, `min_scale` and `max_scale` of each layer.
-        device: of the block.
-    """
-    wrapper_block(
-        block,
-        enable_minmax_tuning=False,
-        enable_norm_bias_tuning=False,
-        enable_torch_compile=False,
-        device=device,
-        enable_round_tuning=False,
-    )
-    unwrapper_block(block, found)
