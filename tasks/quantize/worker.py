@@ -31,6 +31,7 @@ from tasks.quantize.crew import FOLDER as RANKS
 from tasks.quantize.crew import crew, size_of
 from tasks.quantize.job import Job, Result
 from tasks.quantize.layers import check_planned
+from tasks.quantize.memory import pack_within
 from tasks.quantize.saturation import measure
 from tasks.quantize.streaming import SHARD_BYTES, reading, wide_batches
 from tasks.quantize.streaming import start as start_streaming
@@ -64,6 +65,8 @@ def work(job: Job) -> Result:
 
 
 def _quantize(job: Job, device: torch.device) -> Result:
+    if device.type == "cuda":
+        pack_within(torch.cuda.get_device_properties(device).total_memory)
     if job.tuning.tuner == "fused" and job.tuning.iters:
         make_ready(device, job.tuning.gradient_precision)
     batches = read_batches(job.samples, job.tuning.batch_size)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tasks.kernels.select import make_ready
+from tasks.quantize.memory import pack_within
 from tests.bench.gpu_base import FULL, GEMMA_4_31B, SLIDING, TINY, build, layers
 from tests.bench.gpu_split import PARTS, limit, rates, tiles
 from tests.bench.machine import as_the_worker, machine
@@ -134,6 +135,7 @@ def run_blocks(base: Path, measuring: Measuring, *, tiny: bool) -> None:
 def _cap(device: torch.device, gigabytes: float) -> None:
     whole = torch.cuda.get_device_properties(device).total_memory / 1e9
     torch.cuda.set_per_process_memory_fraction(gigabytes / whole, device)
+    pack_within(gigabytes * 1e9)
 
 
 def _ceilings(result: dict[str, Any], device: torch.device, *, tiny: bool) -> None:
