@@ -22,7 +22,9 @@ def main() -> None:
 
 def _shown(result: dict[str, Any]) -> str:
     parts = table_of_parts(result)
-    return named(result["machine"]) + table_of_runs(result) + (f"\n{parts}" if parts else "")
+    cap = f"Under a cap of {result['cap']:g} GB (`--cap`):\n\n" if "cap" in result else ""
+    table = table_of_runs(result) + (f"\n{parts}" if parts else "")
+    return named(result["machine"]) + cap + table
 
 
 if __name__ == "__main__":

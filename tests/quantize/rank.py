@@ -1,9 +1,11 @@
 """One rank of several that tune a small Llama block: `python -m tests.quantize.rank …`.
 
-Prints its losses, iteration by iteration, the digest of what was found, and the bytes it summed.
+Prints its losses, iteration by iteration, digests of what was found and of what AutoRound's
+wrappers made of it, by all ranks and by one alone, and the bytes it summed.
 """
 
 import argparse
+import copy
 import hashlib
 import json
 import sys
@@ -16,6 +18,8 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRot
 
 from tasks.kernels.eager import Eager
 from tasks.kernels.state import Quanta
+from tasks.quantize.fused.finish import finish
+from tasks.quantize.fused.found import Found
 from tasks.quantize.fused.problem import Loss, Picked, Problem
 from tasks.quantize.fused.ranks import Ranks
 from tasks.quantize.fused.settle import Asked, settle
@@ -86,6 +90,19 @@ def posed(made: Any) -> Recorded:
     return Recorded(made, Runner(), inputs, others, targets, None, torch.device("cpu"))
 
 
+def _rounded(made: Any, found: dict[str, Found], quanta: Quanta, ranks: Ranks | None) -> str:
+    """Digest of the weights and scales of a copy that AutoRound's wrappers have finished."""
+    copied = copy.deepcopy(made)
+    layers: dict[str, Any] = {
+        n: m for n, m in copied.named_modules() if isinstance(m, torch.nn.Linear)
+    }
+    finish(copied, layers, found, quanta, ranks)
+    digest = hashlib.sha256()
+    for layer in layers.values():
+        digest.update(layer.weight.detach().numpy().tobytes() + layer.scale.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def main() -> None:
     """Tune, and say how it went."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -109,6 +126,8 @@ def main() -> None:
         found.update(layer.codes.numpy().tobytes() + layer.drops.numpy().tobytes())
     summed = {"summed": ranks.summed, "agreed": ranks.agreed} if ranks else {}
     result = {"losses": problem.losses, "best": done.tuned.best, "found": found.hexdigest()}
+    result["rounded"] = _rounded(made, done.layers, quanta, ranks)
+    result["rounded alone"] = _rounded(made, done.layers, quanta, None)
     sys.stdout.write(json.dumps(result | summed) + "\n")
 
 
