@@ -113,8 +113,8 @@ class Validation(Frozen):
         most_texts: how many at most, where the first leave it open; null is `texts`.
         tokens: tokens of each that are compared, at most.
         tasks: sets of items that lm-eval scores both on, paired item by item.
-        canaries: requests that must be answered: chat, image, tool call, reasoning, a long
-            context, and the ways to end an answer.
+        canaries: requests that must be answered: chat, image, tool call, tool result, reasoning,
+            a long context, and the ways to end an answer.
         strict_canaries: also require the right answers; false for an untrained base.
         arms: what is measured beside the candidate: `floor`, the base served again, and
             `control`, its weights rounded to nearest.
@@ -133,13 +133,9 @@ class Validation(Frozen):
     tokens: Annotated[int, Field(ge=16)] = 512
     tasks: Annotated[tuple[Task, ...], unnamed_at(())] = ()
     canaries: tuple[
-        Literal["chat", "image", "tool_call", "reasoning", "long_context", "stop"], ...
-    ] = (
-        "chat",
-        "image",
-        "tool_call",
-        "reasoning",
-    )
+        Literal["chat", "image", "tool_call", "tool_result", "reasoning", "long_context", "stop"],
+        ...,
+    ] = ("chat", "image", "tool_call", "tool_result", "reasoning")
     strict_canaries: bool = True
     arms: tuple[Literal["floor", "control"], ...] = ("floor", "control")
     second_engine: Annotated[int, Field(ge=0)] = 0

@@ -53,12 +53,14 @@ class Canary:
         right: whether a reply is the right one.
         required: what the right one is, for people.
         extra: further parts of the request.
+        after: messages that follow the user's, before the reply.
     """
 
     content: Any
     right: Callable[[Reply], bool]
     required: str
     extra: dict[str, Any] = field(default_factory=dict)
+    after: tuple[Any, ...] = ()
 
 
 class Aviary:
@@ -125,7 +127,7 @@ class Aviary:
         try:
             answer = self._client.chat.completions.create(
                 model=self._server.name,
-                messages=[{"role": "user", "content": canary.content}],
+                messages=[{"role": "user", "content": canary.content}, *canary.after],
                 temperature=0,
                 stream=stream,
                 **{"max_tokens": most} | canary.extra | settings,

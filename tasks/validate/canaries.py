@@ -76,13 +76,39 @@ TOOL_CALL = Canary(
     "a call of get_weather with city London",
     {"tools": [TOOL]},
 )
+TOOL_RESULT = Canary(
+    TOOL_CALL.content,
+    _says("foggy"),
+    "an answer that tells the tool's result, foggy",
+    TOOL_CALL.extra,
+    after=(
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "get_weather", "arguments": '{"city": "London"}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": "foggy"},
+    ),
+)
 REASONING = Canary(
     "What is 47 + 38?",
     _reasons,
     "85, after a thought of its own",
     {"extra_body": {"chat_template_kwargs": {"enable_thinking": True}}},
 )
-CANARIES = {"chat": CHAT, "image": IMAGE, "tool_call": TOOL_CALL, "reasoning": REASONING}
+CANARIES = {
+    "chat": CHAT,
+    "image": IMAGE,
+    "tool_call": TOOL_CALL,
+    "tool_result": TOOL_RESULT,
+    "reasoning": REASONING,
+}
 
 
 def check_canaries(

@@ -15,6 +15,7 @@ RIGHT = {
     "chat": reply("The capital is Tokyo."),
     "image": reply("Red."),
     "tool_call": reply(calls=(("get_weather", '{"city": "London"}'),)),
+    "tool_result": reply("It is foggy in London."),
     "reasoning": reply("85", reasoning="Ones: 7 + 8 = 15."),
 }
 WRONG = [
@@ -26,6 +27,8 @@ WRONG = [
     ("tool_call", reply(calls=(("get_weather", '{"city": "London'),))),
     ("tool_call", reply(calls=(("get_weather", '["London"]'),))),
     ("tool_call", reply(calls=RIGHT["tool_call"].calls * 2)),
+    ("tool_result", reply("It is sunny in London.")),
+    ("tool_result", reply(calls=(("get_weather", '{"city": "London"}'),))),
     ("reasoning", reply("85")),
     ("reasoning", reply("thought: 7 + 8 = 15", reasoning="85")),
 ]

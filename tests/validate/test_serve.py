@@ -120,9 +120,9 @@ def test_a_trained_release_answers_rightly(server: Server) -> None:
     names = (*CANARIES, "long_context", "stop")
     checks = check_canaries(server, names, Silent(), strict=True, context=SERVING.max_model_len)
     assert [check.name for check in checks] == [
-        "canary: chat", "canary: image", "canary: tool_call", "canary: reasoning",
-        "canary: long context", "canary: stop: end of turn", "canary: stop: stop string",
-        "canary: stop: token limit", "canary: streaming",
+        "canary: chat", "canary: image", "canary: tool_call", "canary: tool_result",
+        "canary: reasoning", "canary: long context", "canary: stop: end of turn",
+        "canary: stop: stop string", "canary: stop: token limit", "canary: streaming",
     ]  # fmt: skip
     assert all(check.passed for check in checks), checks
 
