@@ -73,8 +73,7 @@ def _group(meeting: Path, rank: int, size: int, device: torch.device) -> Any:
     store = library.FileStore(str(meeting), size)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        options = library.ProcessGroupNCCL.Options(is_high_priority_stream=True)
-        return library.ProcessGroupNCCL(store, rank, size, options)
+        return library.ProcessGroupNCCL(store, rank, size)
     return library.ProcessGroupGloo(store, rank, size, PATIENCE)
 
 
